@@ -1,0 +1,206 @@
+//! Runs a handler over a subscription: takes deliveries, keeps their leases, answers them, and drains on stop.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use cloudevents::AttributesReader as _;
+use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, debug, error, info_span, warn};
+
+use crate::{
+    Lifecycle,
+    event::call_id,
+    metrics::Metrics,
+    port::{
+        PortError,
+        bus::{Bus, Delivery, Lease, Outcome, Reason, Received, Subscription},
+    },
+    retry::RetryPolicy,
+};
+
+/// Works on one message at a time per ordering key, on many keys at once.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Does the work and says how it went. Every effect is committed before [`Outcome::Done`].
+    async fn handle(&self, received: &Received) -> Outcome;
+
+    /// The message is about to be dead-lettered because no delivery of it was ever answered: record that it failed.
+    /// An error keeps it out of the dead letters for now.
+    async fn give_up(&self, _received: &Received, _reason: &Reason) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// How a consumer runs.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumeOptions {
+    /// Messages worked on at once.
+    pub concurrency: usize,
+    /// A handler that takes longer is dropped and its message retried; it must be well above what work can take.
+    pub handler_timeout: Duration,
+}
+
+/// When the bus itself fails: wait, then try again for as long as the process lives.
+const BUS_TROUBLE: RetryPolicy = RetryPolicy {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(5),
+    budget: Duration::from_secs(u32::MAX as u64),
+};
+
+/// Consumes until the lifecycle stops; returns when every delivery it took is answered.
+pub async fn consume(
+    bus: Arc<dyn Bus>,
+    subscription: Subscription,
+    handler: Arc<dyn Handler>,
+    options: ConsumeOptions,
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
+) {
+    let slots = Arc::new(Semaphore::new(options.concurrency));
+    let mut trouble = BUS_TROUBLE.start();
+    while !lifecycle.stopping().is_cancelled() {
+        let mut deliveries = match bus.subscribe(subscription, options.concurrency).await {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                warn!(bus.subscription = subscription.name, %error, "could not subscribe");
+                wait_or_stop(&lifecycle, trouble.next_wait()).await;
+                continue;
+            }
+        };
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = lifecycle.stopping().cancelled() => break,
+                delivery = deliveries.next() => delivery,
+            };
+            match delivery {
+                Ok(delivery) => {
+                    trouble = BUS_TROUBLE.start();
+                    // The adapter keeps to the same number, so this never waits for long.
+                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+                    let work =
+                        Work { subscription, handler: Arc::clone(&handler), options, metrics: Arc::clone(&metrics) };
+                    lifecycle.spawn(async move {
+                        work.run(delivery).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    warn!(bus.subscription = subscription.name, %error, "could not receive");
+                    wait_or_stop(&lifecycle, trouble.next_wait()).await;
+                    break;
+                }
+            }
+        }
+    }
+    let all = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
+    // Deliveries under way end by themselves or are handed back when the lifecycle aborts.
+    drop(slots.acquire_many(all).await);
+}
+
+async fn wait_or_stop(lifecycle: &Lifecycle, wait: Option<Duration>) {
+    let wait = wait.unwrap_or(BUS_TROUBLE.longest);
+    tokio::select! {
+        () = lifecycle.stopping().cancelled() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+}
+
+struct Work {
+    subscription: Subscription,
+    handler: Arc<dyn Handler>,
+    options: ConsumeOptions,
+    metrics: Arc<Metrics>,
+}
+
+impl Work {
+    async fn run(self, delivery: Delivery) {
+        let Delivery { received, mut lease } = delivery;
+        let span = info_span!(
+            "event",
+            event.id = received.event.id(),
+            event.subject = received.event.subject(),
+            bus.subscription = self.subscription.name,
+            bus.attempt = received.attempt,
+            call_id = call_id(&received.event).map(tracing::field::display),
+        );
+        async {
+            let outcome = if received.unanswered >= self.subscription.max_unanswered {
+                self.give_up(&received).await
+            } else {
+                self.handle(&received, lease.as_mut()).await
+            };
+            self.settle(lease, outcome).await;
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn handle(&self, received: &Received, lease: &mut dyn Lease) -> Outcome {
+        let handling = AssertUnwindSafe(self.handler.handle(received)).catch_unwind();
+        tokio::pin!(handling);
+        let deadline = tokio::time::sleep(self.options.handler_timeout);
+        tokio::pin!(deadline);
+        let mut renewal = tokio::time::interval(self.subscription.lease / 3);
+        renewal.tick().await;
+        loop {
+            tokio::select! {
+                done = &mut handling => {
+                    return done.unwrap_or_else(|_| {
+                        error!("the handler panicked");
+                        self.unanswered_retry(received, "handler_panicked", "The handler panicked.")
+                    });
+                }
+                () = &mut deadline => {
+                    error!(timeout_s = self.options.handler_timeout.as_secs(), "the handler took too long");
+                    return self.unanswered_retry(received, "handler_timeout", "The handler took too long.");
+                }
+                _ = renewal.tick() => {
+                    if let Err(error) = lease.extend().await {
+                        warn!(%error, "could not extend the lease");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A handler that panics or hangs over and over must not come round for ever.
+    fn unanswered_retry(&self, received: &Received, code: &str, message: &str) -> Outcome {
+        let reason = Reason::new(code, message);
+        if received.attempt >= self.subscription.max_unanswered {
+            return Outcome::Fail(reason);
+        }
+        Outcome::Retry { after: None, reason }
+    }
+
+    async fn give_up(&self, received: &Received) -> Outcome {
+        let reason =
+            Reason::new("unanswered", format!("No worker ever answered {} deliveries in a row.", received.unanswered));
+        match self.handler.give_up(received, &reason).await {
+            Ok(()) => Outcome::Fail(reason),
+            Err(error) => {
+                warn!(%error, "could not give the message up yet");
+                Outcome::Retry { after: None, reason }
+            }
+        }
+    }
+
+    async fn settle(&self, lease: Box<dyn Lease>, outcome: Outcome) {
+        match &outcome {
+            Outcome::Done => debug!("done"),
+            Outcome::Retry { after, reason } => {
+                self.metrics.bus_retries.inc(self.subscription.name);
+                warn!(reason.code, reason.message, after_ms = after.map(|a| a.as_millis() as u64), "will be retried");
+            }
+            Outcome::HandBack => debug!("handed back"),
+            Outcome::Fail(reason) => {
+                self.metrics.dead_letters.inc(self.subscription.name);
+                warn!(reason.code, reason.message, "goes to the dead letters");
+            }
+        }
+        if let Err(error) = lease.settle(outcome).await {
+            warn!(%error, "the answer was lost: the message will come again");
+        }
+    }
+}

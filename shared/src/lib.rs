@@ -1,0 +1,29 @@
+//! What every Parlance service shares: domain types, events, ports, settings and telemetry.
+//!
+//! Services depend on this crate and see only its [`port`]s; adapters (crates below `shared/`) implement the ports; the
+//! binaries choose which adapter stands behind which port.
+
+pub mod caller;
+pub mod clock;
+pub mod consume;
+pub mod cursor;
+pub mod event;
+pub mod id;
+pub mod id_mint;
+pub mod lifecycle;
+pub mod log_view;
+pub mod message;
+pub mod metrics;
+pub mod page;
+pub mod port;
+pub mod retry;
+pub mod session;
+pub mod settings;
+pub mod task;
+pub mod telemetry;
+pub mod topology;
+
+pub use caller::{Caller, UserId};
+pub use clock::Clock;
+pub use id::{CallId, MessageId, SessionId, TaskId};
+pub use lifecycle::Lifecycle;

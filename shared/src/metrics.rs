@@ -1,0 +1,183 @@
+//! What a process counts and measures, in Prometheus' text format.
+
+use std::{fmt::Write as _, time::Duration};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+type Label = [(&'static str, String); 1];
+
+/// Counters by one label.
+#[derive(Debug)]
+pub struct LabelledCounter {
+    label: &'static str,
+    family: Family<Label, Counter>,
+}
+
+impl LabelledCounter {
+    fn new(label: &'static str) -> Self {
+        Self { label, family: Family::default() }
+    }
+
+    /// Counts one for this value of the label. Values come from fixed sets only, so the family stays small.
+    pub fn inc(&self, value: &str) {
+        self.inc_by(value, 1);
+    }
+
+    /// Counts `n` for this value of the label.
+    pub fn inc_by(&self, value: &str, n: u64) {
+        self.family.get_or_create(&[(self.label, value.to_owned())]).inc_by(n);
+    }
+
+    /// The count so far.
+    pub fn get(&self, value: &str) -> u64 {
+        self.family.get_or_create(&[(self.label, value.to_owned())]).get()
+    }
+}
+
+/// A histogram of durations, in seconds.
+#[derive(Clone, Debug)]
+pub struct Seconds(Histogram);
+
+impl Seconds {
+    fn new() -> Self {
+        // 0.25 ms to about 2 min.
+        Self(Histogram::new(exponential_buckets(0.000_25, 2.0, 20)))
+    }
+
+    /// Adds one duration.
+    pub fn observe(&self, duration: Duration) {
+        self.0.observe(duration.as_secs_f64());
+    }
+
+    /// Adds one duration given in milliseconds; negative ones (clocks that disagree) count as 0.
+    pub fn observe_millis(&self, millis: i64) {
+        self.observe(Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
+    }
+}
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Messages accepted with a 202.
+    pub accepted: Counter,
+    /// From a complete request to its 202.
+    pub accept_latency: Seconds,
+    /// From acceptance to the first attempt.
+    pub queue_delay: Seconds,
+    /// From acceptance to the first token.
+    pub time_to_first_token: Seconds,
+    /// Tokens by direction (`input`, `output`, `cached`).
+    pub tokens: LabelledCounter,
+    /// Pieces of text that providers sent.
+    pub deltas: Counter,
+    /// Tasks by how they ended.
+    pub tasks_ended: LabelledCounter,
+    /// Attempts given up and tried again, by code.
+    pub attempts_retried: LabelledCounter,
+    /// Messages answered with a retry, by subscription.
+    pub bus_retries: LabelledCounter,
+    /// Messages dead-lettered, by subscription.
+    pub dead_letters: LabelledCounter,
+    /// From an event's publication to its commit in the store.
+    pub persist_lag: Seconds,
+    /// Streams open right now.
+    pub live_subscribers: Gauge,
+    /// Tasks being answered right now.
+    pub active_tasks: Gauge,
+    /// HTTP responses by status class (`2xx`, …).
+    pub http_responses: LabelledCounter,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("parlance");
+        let accepted = Counter::default();
+        let deltas = Counter::default();
+        let live_subscribers = Gauge::default();
+        let active_tasks = Gauge::default();
+        registry.register("accepted_messages", "Messages accepted with a 202", accepted.clone());
+        registry.register("reply_deltas", "Pieces of text received from providers", deltas.clone());
+        registry.register("live_subscribers", "Open event streams", live_subscribers.clone());
+        registry.register("active_tasks", "Tasks being answered", active_tasks.clone());
+        let mut counter = |name: &str, help: &str, label| {
+            let counter = LabelledCounter::new(label);
+            registry.register(name, help, counter.family.clone());
+            counter
+        };
+        let tokens = counter("tokens", "Tokens counted by providers", "direction");
+        let tasks_ended = counter("tasks_ended", "Tasks by how they ended", "status");
+        let attempts_retried = counter("attempts_retried", "Attempts given up and tried again", "code");
+        let bus_retries = counter("bus_retries", "Messages answered with a retry", "subscription");
+        let dead_letters = counter("dead_letters", "Messages dead-lettered", "subscription");
+        let http_responses = counter("http_responses", "HTTP responses", "class");
+        let mut seconds = |name: &str, help: &str| {
+            let histogram = Seconds::new();
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.0.clone());
+            histogram
+        };
+        let accept_latency = seconds("accept_latency", "From a complete request to its 202");
+        let queue_delay = seconds("queue_delay", "From acceptance to the first attempt");
+        let time_to_first_token = seconds("time_to_first_token", "From acceptance to the first token");
+        let persist_lag = seconds("persist_lag", "From an event's publication to its commit in the store");
+        Self {
+            registry,
+            accepted,
+            accept_latency,
+            queue_delay,
+            time_to_first_token,
+            tokens,
+            deltas,
+            tasks_ended,
+            attempts_retried,
+            bus_retries,
+            dead_letters,
+            persist_lag,
+            live_subscribers,
+            active_tasks,
+            http_responses,
+        }
+    }
+
+    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            let _ = writeln!(text, "# {error}");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.accepted.inc();
+        metrics.dead_letters.inc("llm-worker");
+        metrics.queue_delay.observe(Duration::from_millis(3));
+        let text = metrics.render();
+        assert!(text.contains("parlance_accepted_messages_total 1"), "{text}");
+        assert!(text.contains("parlance_dead_letters_total{subscription=\"llm-worker\"} 1"), "{text}");
+        assert!(text.contains("parlance_queue_delay_seconds_count 1"), "{text}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The LLM: a prompt in, a stream of text out, and errors sorted by what helps.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::task::Usage;
+
+/// One provider.
+#[async_trait]
+pub trait Llm: Send + Sync + 'static {
+    /// What `/health` and the start-up line say.
+    fn describe(&self) -> ProviderInfo;
+
+    /// Sends the prompt; returns when the provider has begun to answer. Dropping the stream drops the request.
+    async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError>;
+}
+
+/// A reply as it comes. Ends after [`LlmEvent::Finished`] or an error.
+pub type LlmStream = BoxStream<'static, Result<LlmEvent, LlmError>>;
+
+/// Which provider is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProviderInfo {
+    /// `openai-compatible` or `offline`.
+    pub provider: String,
+    /// The model used when a request names none.
+    pub model: String,
+    /// Where it is reached; null for the offline provider.
+    pub base_url: Option<String>,
+}
+
+/// What the model is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// The model; the provider's default when null.
+    pub model: Option<String>,
+    /// The conversation, oldest first.
+    pub messages: Vec<PromptMessage>,
+}
+
+/// One message of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptMessage {
+    /// Who speaks.
+    pub role: PromptRole,
+    /// The text.
+    pub content: String,
+}
+
+/// Who speaks in a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptRole {
+    /// Instructions.
+    System,
+    /// The user.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A piece of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LlmEvent {
+    /// More text; never empty.
+    Delta(String),
+    /// The provider is done. Always the last event.
+    Finished {
+        /// The model that answered, if the provider said.
+        model: Option<String>,
+        /// Tokens, as far as the provider counted them.
+        usage: Usage,
+    },
+}
+
+/// Why there is no (whole) reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", kind.code())]
+pub struct LlmError {
+    /// What happened.
+    pub kind: LlmErrorKind,
+    /// For the log: what the provider said, bounded, without secrets. Not for clients.
+    pub detail: String,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl LlmError {
+    /// An error of this kind; `detail` is for the log.
+    pub fn new(kind: LlmErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), retry_after: None }
+    }
+}
+
+/// What went wrong with a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LlmErrorKind {
+    /// No connection, or it was lost before the reply began.
+    Unreachable,
+    /// It answered with a 5xx or an error event.
+    Unavailable,
+    /// It answered 429.
+    RateLimited,
+    /// The first token took too long.
+    FirstTokenTimeout,
+    /// It fell silent in the middle.
+    Stalled,
+    /// The whole reply took too long.
+    ReplyTimeout,
+    /// The stream ended before the provider said it was done.
+    StreamCut,
+    /// It sent what is no stream of chat completion chunks.
+    BadResponse,
+    /// It finished without a word.
+    EmptyReply,
+    /// It said more than the limit.
+    ReplyTooLong,
+    /// It does not accept our key (401, 403).
+    Unauthorized,
+    /// It does not know the model (404).
+    UnknownModel,
+    /// It does not accept the request (other 4xx).
+    Rejected,
+    /// The conversation is longer than the model can read.
+    ContextTooLong,
+    /// Its content filter refused.
+    ContentRefused,
+}
+
+impl LlmErrorKind {
+    /// The code that a failed task carries.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "provider_unreachable",
+            Self::Unavailable => "provider_unavailable",
+            Self::RateLimited => "provider_rate_limited",
+            Self::FirstTokenTimeout => "provider_first_token_timeout",
+            Self::Stalled => "provider_stalled",
+            Self::ReplyTimeout => "provider_reply_timeout",
+            Self::StreamCut => "provider_stream_cut",
+            Self::BadResponse => "provider_bad_response",
+            Self::EmptyReply => "provider_empty_reply",
+            Self::ReplyTooLong => "reply_too_long",
+            Self::Unauthorized => "provider_unauthorized",
+            Self::UnknownModel => "unknown_model",
+            Self::Rejected => "provider_rejected",
+            Self::ContextTooLong => "context_too_long",
+            Self::ContentRefused => "content_refused",
+        }
+    }
+
+    /// Whether another attempt may succeed.
+    pub fn is_retryable(self) -> bool {
+        !matches!(
+            self,
+            Self::ReplyTooLong
+                | Self::Unauthorized
+                | Self::UnknownModel
+                | Self::Rejected
+                | Self::ContextTooLong
+                | Self::ContentRefused
+        )
+    }
+
+    /// The sentence for the person who waits for the reply.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Unreachable => "The language model could not be reached.",
+            Self::Unavailable => "The language model reported a fault of its own.",
+            Self::RateLimited => "The language model is receiving too many requests.",
+            Self::FirstTokenTimeout => "The language model did not begin to answer in time.",
+            Self::Stalled => "The language model stopped in the middle of its answer.",
+            Self::ReplyTimeout => "The language model took too long to finish its answer.",
+            Self::StreamCut => "The connection to the language model broke in the middle of its answer.",
+            Self::BadResponse => "The language model sent an answer that could not be read.",
+            Self::EmptyReply => "The language model finished without an answer.",
+            Self::ReplyTooLong => "The answer grew longer than this service accepts.",
+            Self::Unauthorized => "The language model does not accept this service's credentials.",
+            Self::UnknownModel => "The language model that was asked for does not exist.",
+            Self::Rejected => "The language model did not accept the request.",
+            Self::ContextTooLong => "The conversation is longer than the language model can read.",
+            Self::ContentRefused => "The language model refused to answer this message.",
+        }
+    }
+}

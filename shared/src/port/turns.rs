@@ -1,0 +1,219 @@
+//! Turns: who works on a task, since when and until when, how it ended, and the checkpoint that the next turn starts from.
+//!
+//! What every adapter keeps:
+//! - at most one claim of a task is valid at a time; each has an attempt number above all earlier ones;
+//! - [`Turns::finish`] closes the log, stores the end and saves the checkpoint in one transaction, and only for a valid
+//!   claim; a task that has ended is never claimed again;
+//! - an intent to cancel is stored before it is answered and outlives crashes and redelivery.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::PortError;
+use crate::{
+    MessageId, SessionId, TaskId, UserId,
+    task::{Status, Task, TaskError, Usage},
+};
+
+/// One worker process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerId(pub String);
+
+/// What a worker knows of a task when it asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnRequest {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// The user's message.
+    pub message_id: MessageId,
+    /// The id that the reply will have.
+    pub reply_message_id: MessageId,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+    /// Hash of the request under its idempotency key.
+    pub fingerprint: Option<String>,
+}
+
+/// The right to work on a task for a while.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// This attempt's number, from 1.
+    pub attempt: u32,
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// How many attempts ended with their worker lost (handed-back ones not counted).
+    pub lost_attempts: u32,
+    /// How many attempts ended with a provider's error.
+    pub failed_attempts: u32,
+    /// The owner wants it stopped, or its session is deleted: end it as cancelled without any work.
+    pub cancel_requested: bool,
+    /// What an earlier attempt had said, as far as it was stored.
+    pub earlier_text: String,
+    /// Fires when the owner asks to stop.
+    pub cancelled: CancellationToken,
+    /// Fires when the claim is known to be lost.
+    pub lost: CancellationToken,
+}
+
+/// What asking for a task gave.
+#[derive(Clone, Debug)]
+pub enum ClaimOutcome {
+    /// Ours, under a new attempt number; readers are told.
+    Claimed(Claim),
+    /// It has ended: repeat the announcement, do no work.
+    Ended(Box<Task>),
+    /// Another worker's lease is good until then.
+    HeldUntil(DateTime<Utc>),
+}
+
+/// Why a claim could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The lease was lost: another attempt may be under way. Stop, and say nothing.
+    #[error("the claim is no longer valid")]
+    Fenced,
+    /// The checkpoint was changed meanwhile: load it and try again.
+    #[error("the checkpoint has moved on")]
+    StaleCheckpoint,
+    /// The store failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// How an attempt ended the task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnEnd {
+    /// `completed`, `failed` or `cancelled`.
+    pub status: Status,
+    /// The reply, whole or as far as it came.
+    pub content: String,
+    /// Who answered.
+    pub provider: Option<String>,
+    /// With which model.
+    pub model: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// When the first token came.
+    pub first_token_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+}
+
+/// What the next turn of a session starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// What the model is told before the conversation.
+    pub instructions: Option<String>,
+    /// When `instructions` were last changed; an older change is ignored.
+    pub instructions_at: Option<DateTime<Utc>>,
+    /// What was said before the window, in short.
+    pub summary: Option<String>,
+    /// The latest turns, oldest first.
+    pub window: Vec<CheckpointTurn>,
+}
+
+/// One turn of a checkpoint's window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointTurn {
+    /// The task.
+    pub task_id: TaskId,
+    /// What the user said.
+    pub user: String,
+    /// What the model said, perhaps cut short.
+    pub assistant: String,
+}
+
+/// A checkpoint with the version it was read at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionedCheckpoint {
+    /// 0 when none was ever saved.
+    pub version: i64,
+    /// What was saved.
+    pub checkpoint: Checkpoint,
+}
+
+/// What asking to cancel did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CancelOutcome {
+    /// The task had ended before, or was still waiting and has now ended as cancelled.
+    Ended(Box<Task>),
+    /// A worker has it, or will when the bus hands it out again: the intent is stored and the worker is told.
+    Requested,
+    /// It is another user's.
+    UnknownTask,
+}
+
+/// Claims, ends and checkpoints.
+#[async_trait]
+pub trait Turns: Send + Sync + 'static {
+    /// Asks for a task. Opens the new attempt's log when it is granted.
+    async fn claim(&self, request: &TurnRequest, worker: &WorkerId, lease: Duration)
+    -> Result<ClaimOutcome, PortError>;
+
+    /// Gives up this attempt because of `reason` (a code) and starts the next one under the same hold.
+    async fn next_attempt(&self, claim: &Claim, reason: &str) -> Result<Claim, ClaimError>;
+
+    /// Holds the claims for `lease` from now; those that are lost have their `lost` token fired.
+    async fn heartbeat(&self, claims: &[Claim], lease: Duration) -> Result<(), PortError>;
+
+    /// Ends the task. With a checkpoint: saved if the stored version is still the given one, else nothing is.
+    async fn finish(
+        &self,
+        claim: &Claim,
+        end: TurnEnd,
+        checkpoint: Option<VersionedCheckpoint>,
+    ) -> Result<Task, ClaimError>;
+
+    /// Hands the claim back: the next one need not wait for the lease, and the attempt does not count as lost.
+    async fn release(&self, claim: &Claim) -> Result<(), PortError>;
+
+    /// Stores that the owner wants the task stopped. `session` is null when only the id is known.
+    async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError>;
+
+    /// Cancels what runs or waits in the session, forgets its checkpoint, and keeps later turns from starting.
+    async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError>;
+
+    /// The session's checkpoint, or an empty one of version 0.
+    async fn checkpoint(&self, user: &UserId, session: SessionId) -> Result<VersionedCheckpoint, PortError>;
+
+    /// Saves a checkpoint between turns.
+    async fn save_checkpoint(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        checkpoint: VersionedCheckpoint,
+    ) -> Result<(), ClaimError>;
+
+    /// The task with its text so far; `None` when no worker has heard of it, or it is another user's.
+    async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError>;
+
+    /// How many tasks are claimed right now.
+    async fn active(&self) -> Result<u64, PortError>;
+}
+
+/// A task as the turn's owner knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnView {
+    /// The task. Its reply is empty when `reply_expired`.
+    pub task: Task,
+    /// Hash of the request under its idempotency key.
+    pub fingerprint: Option<String>,
+    /// The reply's text is no longer here but in the store.
+    pub reply_expired: bool,
+    /// Its session was deleted.
+    pub session_deleted: bool,
+}

@@ -1,0 +1,227 @@
+//! Settings come from the environment only. A wrong value stops the start with the variable's name and what is accepted.
+
+mod read;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use tracing_subscriber::filter::Targets;
+
+use self::read::Reader;
+pub use self::read::{SettingError, SettingErrors};
+
+/// Where the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// On someone's machine: readable logs.
+    Development,
+    /// Deployed: JSON logs.
+    Production,
+}
+
+/// Everything a process can be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `ENVIRONMENT`.
+    pub environment: Environment,
+    /// `HOST`.
+    pub host: IpAddr,
+    /// `PORT`; 0 takes any free one.
+    pub port: u16,
+    /// `DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `SQLITE_SYNCHRONOUS`.
+    pub sqlite_synchronous: SqliteSynchronous,
+    /// `LOG_LEVEL`.
+    pub log_levels: Targets,
+    /// `LLM_*`.
+    pub llm: LlmSettings,
+    /// `TURN_*`, `WORKER_CONCURRENCY`.
+    pub turns: TurnSettings,
+    /// `LLM_ALLOWED_MODELS`; empty allows any name.
+    pub allowed_models: Vec<String>,
+}
+
+/// How hard the embedded database makes sure that a commit is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqliteSynchronous {
+    /// Survives a crash of the process; a power failure may take the last commits.
+    Normal,
+    /// Survives a power failure; each commit waits for the disk.
+    Full,
+}
+
+/// The provider and its limits.
+#[derive(Clone)]
+pub struct LlmSettings {
+    /// `LLM_BASE_URL`: up to and including `/v1`. Without one, a local server is looked for.
+    pub base_url: Option<url::Url>,
+    /// `LLM_API_KEY`.
+    pub api_key: Option<Secret>,
+    /// `LLM_MODEL`: for requests that name none.
+    pub model: Option<String>,
+    /// `LLM_CONNECT_TIMEOUT`.
+    pub connect_timeout: Duration,
+    /// `LLM_FIRST_TOKEN_TIMEOUT`: from the request to the first token.
+    pub first_token_timeout: Duration,
+    /// `LLM_IDLE_TIMEOUT`: silence between tokens.
+    pub idle_timeout: Duration,
+    /// `LLM_REPLY_TIMEOUT`: the whole reply.
+    pub reply_timeout: Duration,
+    /// `LLM_MAX_REPLY_BYTES`.
+    pub max_reply_bytes: usize,
+}
+
+impl fmt::Debug for LlmSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LlmSettings")
+            .field("base_url", &self.base_url.as_ref().map(url::Url::as_str))
+            .field("api_key", &self.api_key)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a turn is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnSettings {
+    /// `TURN_MAX_ATTEMPTS`: attempts that may end with a provider's error.
+    pub max_attempts: u32,
+    /// `TURN_RETRY_BUDGET`: no further attempt starts later than this after the first.
+    pub retry_budget: Duration,
+    /// `WORKER_CONCURRENCY`: turns answered at once by a process.
+    pub concurrency: usize,
+}
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
+
+impl Settings {
+    /// Reads the process' environment.
+    ///
+    /// # Errors
+    /// Every wrong value, with what is accepted.
+    pub fn from_environment() -> Result<Self, SettingErrors> {
+        Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// Reads variables from a function; empty values count as absent.
+    ///
+    /// # Errors
+    /// Every wrong value, with what is accepted.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingErrors> {
+        let mut read = Reader::new(&variable);
+        let environment = read
+            .choice(
+                "ENVIRONMENT",
+                &[("development", Environment::Development), ("production", Environment::Production)],
+            )
+            .unwrap_or(Environment::Development);
+        let default_host = match environment {
+            Environment::Development => Ipv4Addr::LOCALHOST,
+            Environment::Production => Ipv4Addr::UNSPECIFIED,
+        };
+        let host = read.parsed("HOST", "an IP address such as 127.0.0.1").unwrap_or(IpAddr::V4(default_host));
+        if !host.is_loopback() {
+            read.refuse(
+                "HOST",
+                format!("{host} would let others in, and this version checks no credentials"),
+                "a loopback address such as 127.0.0.1 (with ENVIRONMENT=production it must be set, as the default there is 0.0.0.0)",
+            );
+        }
+        read_database(&mut read);
+        let settings = Self {
+            environment,
+            host,
+            port: read.parsed("PORT", "a port number from 0 to 65535; 0 takes any free one").unwrap_or(8080),
+            data_dir: read.text("DATA_DIR").map_or_else(|| PathBuf::from("./data"), PathBuf::from),
+            sqlite_synchronous: read
+                .choice(
+                    "SQLITE_SYNCHRONOUS",
+                    &[("normal", SqliteSynchronous::Normal), ("full", SqliteSynchronous::Full)],
+                )
+                .unwrap_or(SqliteSynchronous::Normal),
+            log_levels: read
+                .parsed(
+                    "LOG_LEVEL",
+                    "a level (error, warn, info, debug, trace) or targets such as info,llm_worker=debug",
+                )
+                .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)),
+            llm: read_llm(&mut read),
+            turns: TurnSettings {
+                max_attempts: read.number("TURN_MAX_ATTEMPTS", 1, 20).unwrap_or(4) as u32,
+                retry_budget: read.duration("TURN_RETRY_BUDGET").unwrap_or(Duration::from_secs(120)),
+                concurrency: read.number("WORKER_CONCURRENCY", 1, 100_000).unwrap_or(1024) as usize,
+            },
+            allowed_models: read.list("LLM_ALLOWED_MODELS"),
+        };
+        read.finish(settings)
+    }
+}
+
+fn read_llm(read: &mut Reader<'_>) -> LlmSettings {
+    let base_url = read.url("LLM_BASE_URL");
+    let api_key = read.text("LLM_API_KEY").map(Secret::new);
+    let model = read.text("LLM_MODEL");
+    if base_url.is_none() && read.text("LLM_BASE_URL").is_none() && (api_key.is_some() || model.is_some()) {
+        read.refuse(
+            "LLM_BASE_URL",
+            "is missing although LLM_API_KEY or LLM_MODEL is set".to_owned(),
+            LLM_BASE_URL_ACCEPTED,
+        );
+    }
+    if base_url.is_some() && model.is_none() {
+        read.refuse(
+            "LLM_MODEL",
+            "is missing although LLM_BASE_URL is set".to_owned(),
+            "a model's name as the provider spells it",
+        );
+    }
+    LlmSettings {
+        base_url,
+        api_key,
+        model,
+        connect_timeout: read.duration("LLM_CONNECT_TIMEOUT").unwrap_or(Duration::from_secs(5)),
+        first_token_timeout: read.duration("LLM_FIRST_TOKEN_TIMEOUT").unwrap_or(Duration::from_secs(60)),
+        idle_timeout: read.duration("LLM_IDLE_TIMEOUT").unwrap_or(Duration::from_secs(30)),
+        reply_timeout: read.duration("LLM_REPLY_TIMEOUT").unwrap_or(Duration::from_secs(600)),
+        max_reply_bytes: read.number("LLM_MAX_REPLY_BYTES", 1_024, 64 * 1_024 * 1_024).unwrap_or(4 * 1_024 * 1_024)
+            as usize,
+    }
+}
+
+const LLM_BASE_URL_ACCEPTED: &str =
+    "an http or https URL of an OpenAI-compatible API, such as https://api.openai.com/v1";
+
+/// The embedded database is the only one that this version has.
+fn read_database(read: &mut Reader<'_>) {
+    const ACCEPTED: &str = "sqlite, or nothing (Postgres is not supported by this version)";
+    read.choice("DB_TYPE", &[("sqlite", ())]);
+    if let Some(url) = read.text("DATABASE_URL") {
+        let scheme = url.split(':').next().unwrap_or_default().to_owned();
+        read.refuse("DATABASE_URL", format!("a {scheme} URL was given"), ACCEPTED);
+    }
+}

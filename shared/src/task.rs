@@ -1,0 +1,175 @@
+//! A task is one turn: a message, the attempts to answer it, and how it ended.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageId, SessionId, TaskId};
+
+/// Where a task stands. The words of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Accepted and durable; no worker has begun.
+    Queued,
+    /// An attempt is under way, or the next one is about to start.
+    Running,
+    /// Answered.
+    Completed,
+    /// Given up; `error` says why.
+    Failed,
+    /// Stopped by its owner; what had been said is kept.
+    Cancelled,
+}
+
+impl Status {
+    /// Whether nothing more will happen.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The word as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status that a stored word means.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|s| s.as_str() == word)
+    }
+}
+
+/// A task as its owner sees it. What is not known yet is null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The conversation it belongs to; null only while nothing but the id is known.
+    pub session_id: Option<SessionId>,
+    /// The user's message that it answers.
+    pub message_id: Option<MessageId>,
+    /// Where it stands.
+    pub status: Status,
+    /// How many attempts have begun; 0 before the first.
+    pub attempt: u32,
+    /// The reply, whole or so far.
+    pub reply: Reply,
+    /// Which provider answered.
+    pub provider: Option<String>,
+    /// Which model answered.
+    pub model: Option<String>,
+    /// Tokens, as the provider counted them.
+    pub usage: Usage,
+    /// When what happened.
+    pub timings: Timings,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+}
+
+impl Task {
+    /// A task of which nothing has happened since it was accepted.
+    pub fn queued(id: TaskId) -> Self {
+        Self {
+            id,
+            session_id: None,
+            message_id: None,
+            status: Status::Queued,
+            attempt: 0,
+            reply: Reply::default(),
+            provider: None,
+            model: None,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            error: None,
+        }
+    }
+}
+
+/// The reply to a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The id under which the reply appears among the session's messages.
+    pub message_id: Option<MessageId>,
+    /// The text so far.
+    pub content: String,
+}
+
+/// Tokens of one reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input_tokens: Option<u64>,
+    /// Tokens of the reply.
+    pub output_tokens: Option<u64>,
+    /// Those of the prompt that the provider had cached.
+    pub cached_tokens: Option<u64>,
+}
+
+/// When what happened, and how long it took from acceptance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// The message was durable.
+    pub accepted_at: Option<DateTime<Utc>>,
+    /// The first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The first token of the attempt that ended the task.
+    pub first_token_at: Option<DateTime<Utc>>,
+    /// The end was stored.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Milliseconds from acceptance to the first token.
+    pub first_token_ms: Option<i64>,
+    /// Milliseconds from acceptance to the end.
+    pub total_ms: Option<i64>,
+}
+
+impl Timings {
+    /// Timings from the four instants; the durations follow from them.
+    pub fn from_instants(
+        accepted_at: Option<DateTime<Utc>>,
+        started_at: Option<DateTime<Utc>>,
+        first_token_at: Option<DateTime<Utc>>,
+        finished_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        let since_accepted = |end: Option<DateTime<Utc>>| Some((end? - accepted_at?).num_milliseconds().max(0));
+        Self {
+            accepted_at,
+            started_at,
+            first_token_at,
+            finished_at,
+            first_token_ms: since_accepted(first_token_at),
+            total_ms: since_accepted(finished_at),
+        }
+    }
+}
+
+/// Why a task failed: a code for a program, a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// A stable code; [`crate::port::llm::LlmErrorKind`] and [`crate::task::codes`] list them.
+    pub code: String,
+    /// One sentence, free of inner details.
+    pub message: String,
+    /// Whether sending the same message again can help.
+    pub retryable: bool,
+}
+
+/// Codes of failures that are not the provider's.
+pub mod codes {
+    /// Every attempt's worker was lost before it could finish.
+    pub const WORKER_LOST: &str = "worker_lost";
+    /// The task's time was up before an attempt succeeded.
+    pub const TURN_TIMEOUT: &str = "turn_timeout";
+    /// The stored request can't be read, so no attempt can be made.
+    pub const UNREADABLE_REQUEST: &str = "unreadable_request";
+    /// A fault of ours.
+    pub const INTERNAL: &str = "internal_error";
+    /// A worker handed the attempt back because it was told to stop.
+    pub const HANDED_BACK: &str = "handed_back";
+}

@@ -1,0 +1,39 @@
+//! The topics and subscriptions of a deployment.
+
+use std::time::Duration;
+
+use crate::port::bus::{Subscription, Topic};
+
+/// What ingest-api publishes: accepted messages and changes of sessions.
+pub const REQUESTS: Topic = Topic("parlance-requests");
+
+/// What llm-worker publishes: the ends of tasks.
+pub const REPLIES: Topic = Topic("parlance-replies");
+
+/// llm-worker's view of [`REQUESTS`].
+pub const LLM_WORKER: Subscription = Subscription {
+    name: "llm-worker",
+    topic: REQUESTS,
+    lease: Duration::from_secs(30),
+    retry_min: Duration::from_millis(500),
+    retry_max: Duration::from_secs(30),
+    max_unanswered: 10,
+};
+
+/// persist-worker's view of [`REQUESTS`].
+pub const PERSIST_REQUESTS: Subscription = Subscription { name: "persist-requests", ..PERSIST };
+
+/// persist-worker's view of [`REPLIES`].
+pub const PERSIST_REPLIES: Subscription = Subscription { name: "persist-replies", topic: REPLIES, ..PERSIST };
+
+/// All subscriptions.
+pub const ALL: [Subscription; 3] = [LLM_WORKER, PERSIST_REQUESTS, PERSIST_REPLIES];
+
+const PERSIST: Subscription = Subscription {
+    name: "",
+    topic: REQUESTS,
+    lease: Duration::from_secs(30),
+    retry_min: Duration::from_millis(250),
+    retry_max: Duration::from_secs(60),
+    max_unanswered: 10,
+};
