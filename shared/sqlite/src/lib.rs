@@ -1,1 +1,18 @@
-//! (being written)
+//! The embedded adapters: bus, store, turns and reply log on one SQLite file in the data folder, for one process.
+//!
+//! - [`Database`]: the file, its lock, its migrations, one writer that commits in groups, and readers.
+//! - [`SqliteBus`]: topics, subscriptions, leases, dead letters.
+//! - [`SqliteStore`]: the durable record.
+//! - [`SqliteTurns`]: claims, checkpoints and the reply log.
+
+mod bus;
+mod database;
+mod store;
+mod turns;
+
+pub use self::{
+    bus::SqliteBus,
+    database::{Database, DatabaseOptions, OpenError, migrations},
+    store::SqliteStore,
+    turns::SqliteTurns,
+};

@@ -1,0 +1,77 @@
+//! The one SQLite file of a data folder.
+
+mod error;
+pub mod migrations;
+mod open;
+mod writer;
+
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
+
+use parlance_shared::{Clock, id_mint::IdMint, port::PortError};
+
+pub use self::open::{DatabaseOptions, OpenError};
+use self::{open::FolderLock, writer::Writer};
+
+pub(crate) use self::error::port_error;
+
+/// An open data folder. Clones share it; only one process can have it open.
+#[derive(Clone)]
+pub struct Database {
+    writer: Writer,
+    readers: SqlitePool,
+    clock: Clock,
+    id_secret: [u8; 32],
+    epoch: std::sync::Arc<str>,
+    _lock: std::sync::Arc<FolderLock>,
+}
+
+impl Database {
+    /// Runs `job` in a write transaction of its own or together with other jobs, and returns once it is committed.
+    ///
+    /// The job may run more than once (when another job in the same transaction failed), each time from a clean slate;
+    /// an error undoes what it wrote. Everything it refuses by rule (a lost lease, say) it returns as a value.
+    pub(crate) async fn write<T, F>(&self, job: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
+    {
+        self.writer.write(job, |_| ()).await
+    }
+
+    /// Like [`Database::write`]; `after` runs right after the commit even if the caller has gone away by then, so that a
+    /// wake-up is never lost.
+    pub(crate) async fn write_then<T, F, A>(&self, job: F, after: A) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        self.writer.write(job, after).await
+    }
+
+    /// A connection that sees all that is committed and can't write.
+    pub(crate) async fn read(&self) -> Result<PoolConnection<Sqlite>, PortError> {
+        self.readers.acquire().await.map_err(port_error)
+    }
+
+    /// The clock that stamps rows.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Names this opening of the folder: leases of any other epoch belong to a dead process.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Makes and recognises this folder's ids.
+    pub fn id_mint(&self) -> IdMint {
+        IdMint::new(&self.id_secret, self.clock.clone())
+    }
+
+    /// Commits what is queued and closes the file. Later calls fail.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}

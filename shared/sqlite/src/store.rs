@@ -1,0 +1,8 @@
+//! (being written)
+
+use crate::Database;
+
+/// (being written)
+pub struct SqliteStore {
+    _database: Database,
+}
