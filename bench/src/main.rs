@@ -1,2 +1,1 @@
-//! (being written)
-fn main() {}
+fn main(){}

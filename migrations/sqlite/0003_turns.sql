@@ -11,6 +11,7 @@ CREATE TABLE turns (
     lost_attempts       INTEGER NOT NULL DEFAULT 0,
     failed_attempts     INTEGER NOT NULL DEFAULT 0,
     worker              TEXT,             -- who holds it; null when handed back or ended
+    epoch               TEXT,             -- the opening of the data folder in which it was claimed
     leased_until        INTEGER,
     cancel_requested_at INTEGER,
     session_deleted     INTEGER NOT NULL DEFAULT 0,
@@ -29,10 +30,10 @@ CREATE TABLE turns (
     error_code          TEXT,
     error_message       TEXT,
     error_retryable     INTEGER
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-CREATE INDEX turns_open_by_session ON turns (session_id) WHERE finished_at IS NULL;
-CREATE INDEX turns_by_finish ON turns (finished_at) WHERE reply_expired = 0 AND finished_at IS NOT NULL;
+CREATE INDEX turns_by_session ON turns (session_id);
+CREATE INDEX turns_by_finish ON turns (finished_at) WHERE reply_expired = 0;
 
 -- Text of running attempts, about a second's worth per row; gone when the task ends.
 CREATE TABLE reply_log (
@@ -41,7 +42,7 @@ CREATE TABLE reply_log (
     start   INTEGER NOT NULL, -- bytes of the attempt's text before this row
     text    TEXT    NOT NULL,
     PRIMARY KEY (task_id, attempt, start)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE checkpoints (
     session_id TEXT    PRIMARY KEY NOT NULL,
@@ -50,4 +51,4 @@ CREATE TABLE checkpoints (
     checkpoint TEXT    NOT NULL, -- JSON
     deleted    INTEGER NOT NULL DEFAULT 0,
     saved_at   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;

@@ -1,1 +1,67 @@
-//! (being written)
+//! Writes the durable record: what ingest-api accepted and how llm-worker ended it.
+//!
+//! Two subscriptions, one file per event. Every write is an idempotent upsert, so any event may come any number of times
+//! and in any order; database trouble is retried here first, then left to redelivery; what can never be written goes to
+//! the dead letters.
+
+mod dispatch;
+mod on_message_submitted;
+mod on_reply_completed;
+mod on_session_changed;
+mod on_session_deleted;
+mod record;
+
+use std::{sync::Arc, time::Duration};
+
+use parlance_shared::{
+    Clock, Lifecycle,
+    consume::{ConsumeOptions, consume},
+    metrics::Metrics,
+    port::{
+        bus::{Bus, Subscription},
+        store::Store,
+    },
+    topology,
+};
+
+use crate::dispatch::Dispatch;
+
+const OPTIONS: ConsumeOptions = ConsumeOptions {
+    // Enough to fill the store's commits, few enough to leave its readers room.
+    concurrency: 64,
+    // Well above the retry budget of one write.
+    handler_timeout: Duration::from_secs(120),
+};
+
+/// One worker process. All fields are its surroundings.
+#[derive(Clone)]
+pub struct PersistWorker {
+    /// Where events come from.
+    pub bus: Arc<dyn Bus>,
+    /// The durable record.
+    pub store: Arc<dyn Store>,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// What the process counts.
+    pub metrics: Arc<Metrics>,
+    /// Start and stop of the process.
+    pub lifecycle: Lifecycle,
+}
+
+impl PersistWorker {
+    /// Writes events until the lifecycle stops; returns when each one it took is written or handed back.
+    pub async fn run(self) {
+        let handler = Arc::new(Dispatch::new(self.clone()));
+        let consume = |subscription: Subscription| {
+            consume(
+                Arc::clone(&self.bus),
+                subscription,
+                handler.clone(),
+                OPTIONS,
+                self.lifecycle.clone(),
+                Arc::clone(&self.metrics),
+            )
+        };
+        tokio::join!(consume(topology::PERSIST_REQUESTS), consume(topology::PERSIST_REPLIES));
+    }
+}

@@ -1,1 +1,6 @@
-//! (being written)
+//! What every adapter of a port must keep, as tests that run against any of them: one suite per port, written against
+//! the port alone. An adapter's tests make a harness and call each function of the suite.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
+
+pub mod seeded;
+pub mod turns;

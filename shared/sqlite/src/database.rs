@@ -12,7 +12,7 @@ use parlance_shared::{Clock, id_mint::IdMint, port::PortError};
 pub use self::open::{DatabaseOptions, OpenError};
 use self::{open::FolderLock, writer::Writer};
 
-pub(crate) use self::error::port_error;
+pub(crate) use self::error::{port_error, refused};
 
 /// An open data folder. Clones share it; only one process can have it open.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ mod store;
 mod turns;
 
 pub use self::{
-    bus::SqliteBus,
+    bus::{BusOptions, SqliteBus, SubscriptionStats},
     database::{Database, DatabaseOptions, OpenError, migrations},
     store::SqliteStore,
     turns::SqliteTurns,

@@ -1,4 +1,111 @@
-//! (being written)
+//! Turns and the reply log: claims, ends and checkpoints in SQLite; live text in memory, backed by SQLite about every
+//! second and at the end.
+//!
+//! Readers get text from memory the moment it is appended, so a client's cursor can be ahead of what is stored. That is
+//! safe: if the process dies, the attempt dies with it, and the next one has a new number and resets its readers.
+
+mod cancel;
+mod checkpoint;
+mod claim;
+mod expire;
+mod finish;
+mod flush;
+mod hub;
+mod live;
+mod reply_log;
+mod row;
+mod view;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use parlance_shared::{
+    Lifecycle, SessionId, TaskId, UserId,
+    port::{
+        PortError,
+        turns::{
+            CancelOutcome, Claim, ClaimError, ClaimOutcome, TurnEnd, TurnRequest, TurnView, Turns, VersionedCheckpoint,
+            WorkerId,
+        },
+    },
+    task::Task,
+};
+
+use self::hub::Hub;
 use crate::Database;
-/// (being written)
-pub struct SqliteTurns { _database: Database }
+
+/// The embedded [`Turns`] and [`parlance_shared::port::reply_log::ReplyLog`]. Clones share the live text.
+#[derive(Clone)]
+pub struct SqliteTurns {
+    database: Database,
+    hub: Arc<Hub>,
+}
+
+impl SqliteTurns {
+    /// Starts on an open data folder; text is flushed, and old text expired, by tasks of the lifecycle.
+    pub fn start(database: Database, lifecycle: &Lifecycle) -> Self {
+        let turns = Self { database, hub: Arc::new(Hub::default()) };
+        let aborting = lifecycle.aborting().clone();
+        lifecycle.spawn(flush::run(turns.clone(), aborting.clone()));
+        lifecycle.spawn(expire::run(turns.clone(), lifecycle.stopping().clone()));
+        turns
+    }
+}
+
+#[async_trait]
+impl Turns for SqliteTurns {
+    async fn claim(&self, request: &TurnRequest, worker: &WorkerId, lease: Duration) -> Result<ClaimOutcome, PortError> {
+        claim::claim(self, request.clone(), worker.clone(), lease).await
+    }
+
+    async fn next_attempt(&self, claim: &Claim, reason: &str) -> Result<Claim, ClaimError> {
+        claim::next_attempt(self, claim.clone(), reason.to_owned()).await
+    }
+
+    async fn heartbeat(&self, claims: &[Claim], lease: Duration) -> Result<(), PortError> {
+        claim::heartbeat(self, claims, lease).await
+    }
+
+    async fn finish(
+        &self,
+        claim: &Claim,
+        end: TurnEnd,
+        checkpoint: Option<VersionedCheckpoint>,
+    ) -> Result<Task, ClaimError> {
+        finish::finish(self, claim.clone(), end, checkpoint).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), PortError> {
+        claim::release(self, claim.clone()).await
+    }
+
+    async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError> {
+        cancel::request_cancel(self, user.clone(), task).await
+    }
+
+    async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {
+        cancel::delete_session(self, user.clone(), session).await
+    }
+
+    async fn checkpoint(&self, user: &UserId, session: SessionId) -> Result<VersionedCheckpoint, PortError> {
+        checkpoint::load(self, user, session).await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        checkpoint: VersionedCheckpoint,
+    ) -> Result<(), ClaimError> {
+        checkpoint::save(self, user.clone(), session, checkpoint).await
+    }
+
+    async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError> {
+        view::task(self, user, task).await
+    }
+
+    async fn active(&self) -> Result<u64, PortError> {
+        Ok(self.hub.held())
+    }
+}

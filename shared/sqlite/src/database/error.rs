@@ -4,7 +4,21 @@ use parlance_shared::port::PortError;
 
 const WHAT: &str = "the database";
 
+/// A rule of ours that the data break: undoes the job like any error, and repeating it can't help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
+pub(crate) fn refused(cause: impl Into<String>) -> sqlx::Error {
+    sqlx::Error::Encode(Box::new(Refusal(cause.into())))
+}
+
 pub(crate) fn port_error(error: sqlx::Error) -> PortError {
+    if let sqlx::Error::Encode(inner) = &error
+        && let Some(Refusal(cause)) = inner.downcast_ref()
+    {
+        return PortError::Rejected { what: WHAT, cause: cause.clone() };
+    }
     let cause = error.to_string();
     let primary = match &error {
         sqlx::Error::Database(database) => {

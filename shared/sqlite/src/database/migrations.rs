@@ -1,6 +1,23 @@
-//! The schema's versions, kept in `schema_migrations`.
+//! The schema's versions, kept in `schema_migrations`, and what `parlance migrate` does with them.
+//!
+//! - [`init`] brings a folder up to date, as the program itself does when it starts; it takes the folder's lock.
+//! - [`status`], [`validate`] and [`stats`] only read, also beside a running program, and make nothing that is not there.
+
+mod init;
+mod inspect;
+mod stats;
+mod status;
+mod validate;
 
 use sqlx::{SqliteConnection, migrate::Migrator};
+
+pub use self::{
+    init::{InitReport, init},
+    inspect::InspectError,
+    stats::{DatabaseStats, TableStats, stats},
+    status::{MigrationState, status},
+    validate::{ValidationReport, validate},
+};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -29,10 +46,14 @@ pub enum MigrationError {
 /// Applies what is pending.
 pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), MigrationError> {
     use sqlx::migrate::MigrateError;
-    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = latest_known();
     MIGRATOR.run(connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) if found > known => MigrationError::Newer { found, known },
         MigrateError::VersionMismatch(version) => MigrationError::Drift { version },
         other => MigrationError::Failed(other),
     })
+}
+
+fn latest_known() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
 }

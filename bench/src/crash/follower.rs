@@ -1,0 +1,193 @@
+//! A subscriber: follows a task's stream to its end, loses its connection now and then, and resumes.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    findings::{Finding, Flaw},
+    transcript::Transcript,
+    world::World,
+};
+use crate::{
+    api::{self, OpenStreamError, Task},
+    http::Connection,
+    random::Random,
+    sse::EventStream,
+};
+
+/// Keep-alives come every 15 s; a connection that is silent for longer is dead.
+const SILENCE: Duration = Duration::from_secs(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// An event that was seen, to be resumed from much later.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The task.
+    pub task: String,
+    /// The event's id.
+    pub id: String,
+    /// The text of that attempt up to it.
+    pub text: String,
+}
+
+/// What a subscriber brings home.
+#[derive(Debug)]
+pub struct Followed {
+    /// How the task ended.
+    pub end: Task,
+    /// Some of the events.
+    pub samples: Vec<Sample>,
+}
+
+/// Follows a task to its end.
+///
+/// # Errors
+/// The first thing that must not be.
+pub async fn follow(world: World, task: String, mut random: Random) -> Result<Followed, Finding> {
+    let mut transcript = Transcript::default();
+    let mut samples = Vec::new();
+    if random.chance(30) {
+        sleep(Duration::from_millis(random.between(0, 600))).await;
+    }
+    let following = async {
+        let mut crashed_in = None;
+        loop {
+            let opened = open(&world, &task, transcript.last_id(), random.chance(50)).await?;
+            if let Some(mut stream) = opened {
+                match read(&world, &mut stream, &mut transcript, &mut samples, &task, &mut random, &mut crashed_in).await? {
+                    Left::Ended => return Ok(()),
+                    Left::OnItsOwn => world.findings.count("streams left and resumed"),
+                    Left::Cut => {
+                        world.findings.count("streams cut and resumed");
+                        crashed_in = Some(transcript.attempt());
+                    }
+                }
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    };
+    let outcome = timeout(world.patience, following).await;
+    let finding = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(finding)) => Some(finding),
+        Err(_) => {
+            let seen = transcript.last_id().unwrap_or("nothing");
+            Some(Finding::new(Flaw::Hanging, format!("no end, after {seen}")))
+        }
+    };
+    match (finding, transcript.end()) {
+        (None, Some(end)) => Ok(Followed { end: end.clone(), samples }),
+        (finding, _) => {
+            let finding = finding.unwrap_or_else(|| Finding::new(Flaw::Hanging, "no end"));
+            Err(finding.at(format!("stream of {task}")))
+        }
+    }
+}
+
+enum Left {
+    Ended,
+    OnItsOwn,
+    Cut,
+}
+
+/// `None` when there is no server just now.
+async fn open(
+    world: &World,
+    task: &str,
+    last_id: Option<&str>,
+    by_header: bool,
+) -> Result<Option<EventStream>, Finding> {
+    let Ok(connection) = Connection::open(world.server).await else { return Ok(None) };
+    let opened = match last_id {
+        Some(id) if !by_header => api::open_stream(connection, &format!("{task}/stream?after={id}"), None).await,
+        last_id => api::open_stream(connection, &format!("{task}/stream"), last_id).await,
+    };
+    match opened {
+        Ok(stream) => Ok(Some(stream)),
+        Err(OpenStreamError::Connection(_)) => Ok(None),
+        Err(OpenStreamError::Status(503, _)) => {
+            world.findings.count("answers of 503");
+            Ok(None)
+        }
+        Err(OpenStreamError::Status(status, body)) => {
+            let flaw = if status == 404 { Flaw::NotFound } else { Flaw::BadAnswer };
+            Err(Finding::new(flaw, format!("{status} after {last_id:?}: {body}")))
+        }
+    }
+}
+
+async fn read(
+    world: &World,
+    stream: &mut EventStream,
+    transcript: &mut Transcript,
+    samples: &mut Vec<Sample>,
+    task: &str,
+    random: &mut Random,
+    crashed_in: &mut Option<u32>,
+) -> Result<Left, Finding> {
+    loop {
+        let frame = match timeout(SILENCE, stream.next()).await {
+            Ok(Ok(Some(frame))) => frame,
+            Ok(Ok(None)) if transcript.end().is_some() => return Ok(Left::Ended),
+            // Lost, or ended early in good order, as a server does that stops.
+            Ok(Ok(None) | Err(_)) => return Ok(if transcript.end().is_some() { Left::Ended } else { Left::Cut }),
+            Err(_) => return Err(Finding::new(Flaw::Hanging, "not even keep-alives")),
+        };
+        transcript.take(&frame)?;
+        if frame.event == "reset"
+            && let Some(attempt) = crashed_in.take()
+            && attempt > 0
+        {
+            let ready_at = *world.ready_at.borrow();
+            let waited = ready_at.map_or(Duration::ZERO, |ready_at| Instant::now().saturating_duration_since(ready_at));
+            world.findings.recovered(waited.as_secs_f64() * 1e3);
+        }
+        if samples.len() < 20 && random.chance(8) {
+            let id = frame.id.to_owned();
+            samples.push(Sample { task: task.to_owned(), id, text: transcript.text().to_owned() });
+        }
+        if transcript.end().is_none() && random.chance(4) {
+            return Ok(Left::OnItsOwn);
+        }
+    }
+}
+
+/// Resumes from an event that was seen long ago and compares what comes with what is stored.
+///
+/// # Errors
+/// What must not be.
+pub async fn resume(world: &World, sample: &Sample, stored: &Task) -> Result<(), Finding> {
+    let mut transcript = Transcript::resumed(&sample.id, &sample.text);
+    if sample.id.ends_with("-end") {
+        // All was seen: nothing more may come. The judge would refuse any event whose cursor is no higher.
+        return resume_after_the_end(world, sample).await;
+    }
+    let since = Instant::now();
+    while transcript.end().is_none() {
+        if since.elapsed() > world.patience {
+            return Err(Finding::new(Flaw::Hanging, "no end"));
+        }
+        if let Some(mut stream) = open(world, &sample.task, transcript.last_id(), true).await? {
+            while let Ok(Ok(Some(frame))) = timeout(SILENCE, stream.next()).await {
+                transcript.take(&frame)?;
+            }
+        }
+    }
+    if transcript.end() != Some(stored) {
+        return Err(Finding::new(Flaw::Disagreement, "the resumed stream ends otherwise than the task"));
+    }
+    Ok(())
+}
+
+async fn resume_after_the_end(world: &World, sample: &Sample) -> Result<(), Finding> {
+    let Some(mut stream) = open(world, &sample.task, Some(&sample.id), true).await? else {
+        return Err(Finding::new(Flaw::Hanging, "no server"));
+    };
+    match timeout(SILENCE, stream.next()).await {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(frame))) => Err(Finding::new(Flaw::Doubled, format!("{} after the end", frame.event))),
+        Ok(Err(error)) => Err(Finding::new(Flaw::BadAnswer, error.to_string())),
+        Err(_) => Err(Finding::new(Flaw::Hanging, "the stream of an ended task stays open")),
+    }
+}

@@ -1,0 +1,72 @@
+//! The speeds that must be reached. Each module measures one thing, beside the same load straight to the mock.
+
+mod first_token;
+mod recovery;
+mod start;
+mod subscribers;
+mod throughput;
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::{
+    Fallible, Stop,
+    figure::Figure,
+    process::{Process, Programs, ServerOptions},
+};
+
+/// Every figure is measured so many times; the median counts.
+const RUNS: usize = 3;
+
+/// The benchmarks by name. One may give more than one figure.
+pub const NAMES: [&str; 5] = ["first-token", "throughput", "subscribers", "start", "recovery"];
+
+/// Runs one of [`NAMES`].
+///
+/// # Errors
+/// When anything is not as it should be.
+pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
+    let rig = Rig::new(programs).await?;
+    match name {
+        "first-token" => first_token::measure(&rig).await,
+        "throughput" => throughput::measure(&rig).await,
+        "subscribers" => subscribers::measure(&rig).await,
+        "start" => start::measure(&rig).await,
+        "recovery" => recovery::measure(&rig).await,
+        _ => Err(Stop::from(format!("no benchmark {name:?}; there are {}", NAMES.join(", ")))),
+    }
+}
+
+/// A mock, and a folder for servers.
+struct Rig {
+    mock: Process,
+    programs: Programs,
+    folder: TempDir,
+}
+
+impl Rig {
+    async fn new(programs: &Programs) -> Fallible<Self> {
+        let mock = Process::start_mock(&programs.mock, 0).await?;
+        Ok(Self { mock, programs: programs.clone(), folder: tempfile::tempdir()? })
+    }
+
+    /// A server with the default settings and this data folder.
+    fn server(&self, data_dir: &str) -> ServerOptions {
+        let at = |name: String| -> PathBuf { self.folder.path().join(name) };
+        ServerOptions {
+            program: self.programs.server.clone(),
+            data_dir: at(data_dir.to_owned()),
+            port: 0,
+            llm: self.mock.base_url(),
+            log: at(format!("{data_dir}.log")),
+            settings: Vec::new(),
+        }
+    }
+
+    async fn ready_server(&self, data_dir: &str) -> Fallible<Process> {
+        let server = Process::start_server(&self.server(data_dir)).await?;
+        server.ready().await?;
+        Ok(server)
+    }
+}

@@ -1,0 +1,12 @@
+//! Reads what a request carries, and says precisely what is wrong with it.
+
+mod json_body;
+mod path_id;
+mod query;
+mod read_body;
+
+pub(crate) use self::{
+    json_body::{Field, JsonBody, RequestBody, present},
+    path_id::PathId,
+    query::Query,
+};

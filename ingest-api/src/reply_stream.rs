@@ -1,0 +1,172 @@
+//! The body of a stream. It pulls from the reader when the connection can take more, so a slow client holds up nothing
+//! but itself, and what waits for it is one chunk.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, Stream, stream};
+use parlance_shared::{
+    Lifecycle,
+    cursor::Cursor,
+    log_view::{Entry, LogEvent},
+    metrics::Metrics,
+    port::reply_log::{FollowError, ReplyReader},
+};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tracing::{Span, warn};
+
+use crate::{
+    sse_frame::{KEEP_ALIVE, RETRY_HINT, write_frame},
+    state::ApiState,
+};
+
+/// Entries that are ready go out together up to this size.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// One subscriber.
+pub(crate) struct ReplyStream {
+    reader: Box<dyn ReplyReader>,
+    /// Sent before anything else.
+    greeting: Option<Bytes>,
+    state: Reading,
+    keep_alive: Pin<Box<Sleep>>,
+    keep_alive_every: Duration,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    lifecycle: Lifecycle,
+    span: Span,
+    _live: Live,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// No attempt has begun, as far as was read: once the process stops, none will.
+    Queued,
+    /// An attempt's text comes; it ends or is handed back before the process is gone.
+    Running,
+    /// Everything was sent.
+    Over,
+}
+
+/// Counts a subscriber for as long as its stream exists, however it ends.
+struct Live(Arc<Metrics>);
+
+impl Live {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.live_subscribers.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live_subscribers.dec();
+    }
+}
+
+impl ReplyStream {
+    /// Starts with what is ready, so that a cursor that can't be right is refused before the answer has begun.
+    pub(crate) fn start(
+        state: &ApiState,
+        reader: Box<dyn ReplyReader>,
+        seen: Option<Cursor>,
+    ) -> Result<Self, FollowError> {
+        let reading = if seen.is_some_and(|seen| seen.attempt > 0) { Reading::Running } else { Reading::Queued };
+        let closing = match reading {
+            Reading::Queued => state.lifecycle.stopping(),
+            Reading::Running | Reading::Over => state.lifecycle.aborting(),
+        };
+        let mut stream = Self {
+            reader,
+            greeting: None,
+            state: reading,
+            keep_alive: Box::pin(sleep(state.limits.keep_alive)),
+            keep_alive_every: state.limits.keep_alive,
+            closing: Box::pin(closing.clone().cancelled_owned()),
+            lifecycle: state.lifecycle.clone(),
+            span: Span::current(),
+            _live: Live::new(&state.metrics),
+        };
+        let mut chunk = BytesMut::from(RETRY_HINT);
+        if let Some(first) = stream.reader.next().now_or_never() {
+            stream.take(&mut chunk, first?);
+            stream.take_ready(&mut chunk);
+        }
+        stream.greeting = Some(chunk.freeze());
+        Ok(stream)
+    }
+
+    /// The bytes to send, until the task's end or the process'.
+    pub(crate) fn into_chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+        stream::unfold(self, |mut stream| async move {
+            let chunk = stream.next_chunk().await?;
+            Some((Ok(chunk), stream))
+        })
+    }
+
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        if self.state == Reading::Over {
+            return None;
+        }
+        let mut chunk = BytesMut::new();
+        tokio::select! {
+            biased;
+            next = self.reader.next() => match next {
+                Ok(entry) => {
+                    self.take(&mut chunk, entry);
+                    self.take_ready(&mut chunk);
+                }
+                Err(error) => self.break_off(&mut chunk, &error),
+            },
+            () = &mut self.closing => self.part(&mut chunk),
+            () = &mut self.keep_alive => chunk.extend_from_slice(KEEP_ALIVE),
+        }
+        self.keep_alive.as_mut().reset(Instant::now() + self.keep_alive_every);
+        (!chunk.is_empty()).then(|| chunk.freeze())
+    }
+
+    /// Adds what is there without a wait.
+    fn take_ready(&mut self, chunk: &mut BytesMut) {
+        while self.state != Reading::Over && chunk.len() < CHUNK_BYTES {
+            match self.reader.next().now_or_never() {
+                Some(Ok(entry)) => self.take(chunk, entry),
+                Some(Err(error)) => self.break_off(chunk, &error),
+                None => break,
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &mut BytesMut, entry: Option<Entry>) {
+        let Some(entry) = entry else {
+            self.state = Reading::Over;
+            return;
+        };
+        if self.state == Reading::Queued && entry.cursor.attempt > 0 {
+            self.state = Reading::Running;
+            self.closing = Box::pin(self.lifecycle.aborting().clone().cancelled_owned());
+        }
+        if matches!(entry.event, LogEvent::End(_)) {
+            self.state = Reading::Over;
+        }
+        let before = chunk.len();
+        if let Err(error) = write_frame(chunk, &entry) {
+            chunk.truncate(before);
+            self.span.in_scope(|| warn!(%error, "an event can't be written"));
+            self.part(chunk);
+        }
+    }
+
+    /// The log fails or has expired meanwhile: the client comes back with its cursor, and is told why if that lasts.
+    fn break_off(&mut self, chunk: &mut BytesMut, error: &FollowError) {
+        self.span.in_scope(|| warn!(%error, "stream broken off"));
+        self.part(chunk);
+    }
+
+    fn part(&mut self, chunk: &mut BytesMut) {
+        chunk.extend_from_slice(RETRY_HINT);
+        self.state = Reading::Over;
+    }
+}

@@ -1,0 +1,92 @@
+//! What the API needs of the world, spelled out.
+
+use std::{sync::Arc, time::Duration};
+
+use parlance_shared::{
+    Clock, Lifecycle,
+    id_mint::IdMint,
+    metrics::Metrics,
+    port::{bus::Bus, llm::ProviderInfo, reply_log::ReplyLog, store::Store, turns::Turns},
+};
+
+/// Everything that handlers may touch.
+pub struct ApiState {
+    /// Where accepted messages and changes of sessions go.
+    pub bus: Arc<dyn Bus>,
+    /// The durable record.
+    pub store: Arc<dyn Store>,
+    /// Who works on what, and cancelling it.
+    pub turns: Arc<dyn Turns>,
+    /// Replies as they come.
+    pub log: Arc<dyn ReplyLog>,
+    /// Makes ids and tells whose they are.
+    pub mint: IdMint,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Start and stop of the process.
+    pub lifecycle: Lifecycle,
+    /// Models that a request may name; empty allows any.
+    pub allowed_models: Vec<String>,
+    /// What `/health` and `/` say of this process.
+    pub about: About,
+    /// Bounds on time and space.
+    pub limits: Limits,
+}
+
+/// What this process is.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The service's name.
+    pub service: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The provider in force; null where no LLM runs in the process and none is known.
+    pub provider: Option<ProviderInfo>,
+}
+
+/// Bounds on time and space of one call or connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A request's line and headers must be complete within this time; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// A request's body must be complete within this time.
+    pub body_timeout: Duration,
+    /// The largest body that is read, in bytes.
+    pub body_bytes: usize,
+    /// Publishing an event may take this long.
+    pub publish_timeout: Duration,
+    /// A read that the answer needs may take this long.
+    pub read_timeout: Duration,
+    /// A look that the answer does not depend on may take this long.
+    pub glance_timeout: Duration,
+    /// Applying an accepted change at once, so that its sender reads it back, may take this long.
+    pub apply_timeout: Duration,
+    /// How long a cancel waits for the task's end before it answers.
+    pub cancel_patience: Duration,
+    /// A stream that has nothing to say sends a comment this often.
+    pub keep_alive: Duration,
+    /// A client that takes nothing of what it is sent for this long is dropped.
+    pub write_stall: Duration,
+    /// Connections open at once; more wait to be accepted.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(10),
+            body_bytes: 2 * 1024 * 1024,
+            publish_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
+            glance_timeout: Duration::from_millis(250),
+            apply_timeout: Duration::from_secs(2),
+            cancel_patience: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(15),
+            write_stall: Duration::from_secs(60),
+            connections: 20_000,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A served API on embedded adapters in a folder of its own, and the parts of the process around it that tests play:
+//! the worker that answers, the one that persists, and clients.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+mod client;
+mod faults;
+mod worker;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ingest_api::{About, ApiState, Limits, serve};
+use parlance_shared::{
+    Caller, Clock, Lifecycle, UserId,
+    id_mint::IdMint,
+    metrics::Metrics,
+    port::{
+        bus::{Bus as _, Deliveries, Outcome},
+        llm::ProviderInfo,
+        store::Store as _,
+    },
+    topology,
+};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub use self::{
+    client::{Answer, Events, Frame},
+    faults::{Fault, FaultyBus, FaultyStore},
+    worker::Attempt,
+};
+
+/// A running API.
+pub struct App {
+    pub address: SocketAddr,
+    pub state: Arc<ApiState>,
+    pub bus: FaultyBus,
+    pub store: FaultyStore,
+    pub turns: SqliteTurns,
+    pub mint: IdMint,
+    pub user: UserId,
+    pub database: Database,
+    events: tokio::sync::Mutex<Box<dyn Deliveries>>,
+    _folder: TempDir,
+}
+
+impl App {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(adjust: impl FnOnce(&mut ApiState)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(DatabaseOptions::new(folder.path())).await.unwrap();
+        let lifecycle = Lifecycle::new();
+        let bus = FaultyBus::new(SqliteBus::new(database.clone()));
+        let store = FaultyStore::new(SqliteStore::new(database.clone()));
+        let turns = SqliteTurns::start(database.clone(), &lifecycle);
+        bus.ensure(&topology::ALL).await.unwrap();
+        let events = tokio::sync::Mutex::new(bus.subscribe(topology::PERSIST_REQUESTS, 1_000).await.unwrap());
+        let mint = database.id_mint();
+        let mut state = ApiState {
+            bus: Arc::new(bus.clone()),
+            store: Arc::new(store.clone()),
+            turns: Arc::new(turns.clone()),
+            log: Arc::new(turns.clone()),
+            mint: mint.clone(),
+            clock: Clock::system(),
+            metrics: Arc::new(Metrics::new()),
+            lifecycle: lifecycle.clone(),
+            allowed_models: Vec::new(),
+            about: About {
+                service: "ingest-api",
+                version: "0.0.0",
+                provider: Some(ProviderInfo { provider: "offline".into(), model: "outline".into(), base_url: None }),
+            },
+            limits: Limits::default(),
+        };
+        adjust(&mut state);
+        let state = Arc::new(state);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        lifecycle.spawn(serve(listener, state.clone()));
+        let user = Caller::local().user;
+        Self { address, state, bus, store, turns, mint, user, database, events, _folder: folder }
+    }
+
+    /// The next event that was published, answered.
+    pub async fn event(&self) -> cloudevents::Event {
+        let delivery = tokio::time::timeout(Duration::from_secs(5), self.events.lock().await.next()).await;
+        let delivery = delivery.expect("nothing was published").unwrap();
+        delivery.lease.settle(Outcome::Done).await.unwrap();
+        delivery.received.event
+    }
+
+    /// Nothing (more) is on the bus. Publishing is over once its call was answered, so a short look is enough.
+    pub async fn assert_no_event(&self) {
+        let look = tokio::time::timeout(Duration::from_millis(50), self.events.lock().await.next()).await;
+        assert!(look.is_err(), "an event was published: {:?}", look.unwrap().unwrap().received.event);
+    }
+
+    /// Writes the next published event into the durable record.
+    pub async fn persist(&self) {
+        let event = self.event().await;
+        if let Ok(submitted) = parlance_shared::event::from_cloud_event(&event) {
+            self.store.record_message_submitted(&submitted).await.unwrap();
+        } else if let Ok(changed) = parlance_shared::event::from_cloud_event(&event) {
+            self.store.record_session_changed(&changed).await.unwrap();
+        } else {
+            let deleted = parlance_shared::event::from_cloud_event(&event).unwrap();
+            self.store.record_session_deleted(&deleted).await.unwrap();
+        }
+    }
+
+    /// What a metric's line says.
+    pub fn live_subscribers(&self) -> i64 {
+        self.state.metrics.live_subscribers.get()
+    }
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}: did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

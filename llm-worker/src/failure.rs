@@ -1,0 +1,88 @@
+//! A failed attempt: what the task's owner is told, and whether another attempt may help.
+
+use std::time::Duration;
+
+use parlance_shared::{
+    port::llm::{LlmError, LlmErrorKind},
+    task::{TaskError, codes},
+};
+
+/// How an attempt, or the whole task, failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// A stable code.
+    pub(crate) code: &'static str,
+    /// For the person who waits.
+    pub(crate) sentence: &'static str,
+    /// Whether another attempt at this task may succeed.
+    pub(crate) worth_another_attempt: bool,
+    /// Whether sending the message again may help.
+    pub(crate) retryable: bool,
+    /// How long the provider asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// For the log.
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    /// The task's time is up.
+    pub(crate) fn turn_timeout() -> Self {
+        Self::final_one(codes::TURN_TIMEOUT, "The time for this message was up before it could be answered.")
+    }
+
+    /// The workers that took the task were lost, one after the other.
+    pub(crate) fn worker_lost() -> Self {
+        Self::final_one(codes::WORKER_LOST, "Every worker that took this message was lost before it could answer.")
+    }
+
+    /// The stored request makes no sense.
+    pub(crate) fn unreadable_request() -> Self {
+        let failure = Self::final_one(codes::UNREADABLE_REQUEST, "The stored message can't be read.");
+        Self { retryable: false, ..failure }
+    }
+
+    /// Nobody's fault but ours.
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        let failure = Self::final_one(codes::INTERNAL, "A fault of this service kept the message from being answered.");
+        Self { detail: detail.into(), ..failure }
+    }
+
+    /// The code that calls the provider panicked: perhaps not so next time.
+    pub(crate) fn panicked() -> Self {
+        Self { worth_another_attempt: true, ..Self::internal("the provider's adapter panicked") }
+    }
+
+    /// The stream ended without an end.
+    pub(crate) fn cut() -> Self {
+        LlmError::new(LlmErrorKind::StreamCut, "the stream ended without an end").into()
+    }
+
+    /// The provider finished without a word.
+    pub(crate) fn empty() -> Self {
+        LlmError::new(LlmErrorKind::EmptyReply, "finished without text").into()
+    }
+
+    fn final_one(code: &'static str, sentence: &'static str) -> Self {
+        Self { code, sentence, worth_another_attempt: false, retryable: true, retry_after: None, detail: String::new() }
+    }
+}
+
+impl From<LlmError> for Failure {
+    fn from(error: LlmError) -> Self {
+        let retryable = error.kind.is_retryable();
+        Self {
+            code: error.kind.code(),
+            sentence: error.kind.sentence(),
+            worth_another_attempt: retryable,
+            retryable,
+            retry_after: error.retry_after,
+            detail: error.detail,
+        }
+    }
+}
+
+impl From<&Failure> for TaskError {
+    fn from(failure: &Failure) -> Self {
+        Self { code: failure.code.to_owned(), message: failure.sentence.to_owned(), retryable: failure.retryable }
+    }
+}

@@ -1,0 +1,158 @@
+//! Holds all claims of the process with one heartbeat.
+//!
+//! A claim is the process' for [`LEASE`] from its last heartbeat that the store confirmed. When none was confirmed for that
+//! long, another worker may have the task, so the claim's `lost` token fires here, without asking: the store that could
+//! tell us is the one that is away. Fencing at the store makes a late notice harmless; the token only saves the work.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parlance_shared::port::turns::{Claim, Turns};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::port_call::once;
+
+/// How long a claim lasts without a heartbeat.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+/// Two beats may fail before a claim is lost.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// The claims of a process.
+pub(crate) struct LeaseLoop {
+    turns: Arc<dyn Turns>,
+    held: Mutex<HashMap<u64, Held>>,
+    next_key: AtomicU64,
+}
+
+struct Held {
+    claim: Claim,
+    confirmed: Instant,
+    /// The attempt's number is about to change: a beat that was sent meanwhile can't tell whether the claim is lost.
+    moving: bool,
+}
+
+impl LeaseLoop {
+    pub(crate) fn new(turns: Arc<dyn Turns>) -> Self {
+        Self { turns, held: Mutex::default(), next_key: AtomicU64::new(0) }
+    }
+
+    /// Holds the claim until the guard is dropped. `asked`: the instant before the claim was asked for.
+    pub(crate) fn hold(self: &Arc<Self>, claim: &Claim, asked: Instant) -> Hold {
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        self.held().insert(key, Held { claim: slim(claim), confirmed: asked, moving: false });
+        Hold { leases: Arc::clone(self), key }
+    }
+
+    /// Beats for ever.
+    pub(crate) async fn run(&self) {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            self.beat().await;
+        }
+    }
+
+    async fn beat(&self) {
+        // The store fires the tokens of these copies, not the turns' own: a verdict may come too late to be true.
+        let (keys, claims): (Vec<u64>, Vec<Claim>) = {
+            let probe = |held: &Held| Claim { lost: CancellationToken::new(), ..held.claim.clone() };
+            self.held().iter().map(|(key, held)| (*key, probe(held))).unzip()
+        };
+        if claims.is_empty() {
+            return;
+        }
+        let asked = Instant::now();
+        match once("heartbeat", BEAT, self.turns.heartbeat(&claims, LEASE)).await {
+            Ok(()) => self.confirm(keys.into_iter().zip(claims), asked),
+            Err(error) => {
+                warn!(%error, claims = claims.len(), "could not renew the leases of claims");
+                self.expire();
+            }
+        }
+    }
+
+    fn confirm(&self, answered: impl Iterator<Item = (u64, Claim)>, asked: Instant) {
+        let mut all = self.held();
+        for (key, probe) in answered {
+            let Some(held) = all.get_mut(&key) else { continue };
+            if !probe.lost.is_cancelled() {
+                held.confirmed = held.confirmed.max(asked);
+            } else if !held.moving && held.claim.attempt == probe.attempt {
+                held.claim.lost.cancel();
+            }
+        }
+    }
+
+    fn expire(&self) {
+        for held in self.held().values() {
+            if held.confirmed.elapsed() >= LEASE {
+                held.claim.lost.cancel();
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, Held>> {
+        // The map is whole after every statement, so a panic elsewhere leaves nothing half done in it.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A heartbeat needs no text.
+fn slim(claim: &Claim) -> Claim {
+    Claim {
+        task_id: claim.task_id,
+        session_id: claim.session_id,
+        user_id: claim.user_id.clone(),
+        attempt: claim.attempt,
+        worker: claim.worker.clone(),
+        lost_attempts: claim.lost_attempts,
+        failed_attempts: claim.failed_attempts,
+        cancel_requested: claim.cancel_requested,
+        earlier_text: String::new(),
+        cancelled: claim.cancelled.clone(),
+        lost: claim.lost.clone(),
+    }
+}
+
+/// Keeps a claim held. Dropped: no more heartbeats, so that a turn that died is taken over when its lease runs out.
+pub(crate) struct Hold {
+    leases: Arc<LeaseLoop>,
+    key: u64,
+}
+
+impl Hold {
+    /// The attempt's number is about to change.
+    pub(crate) fn begin_move(&self) {
+        if let Some(held) = self.leases.held().get_mut(&self.key) {
+            held.moving = true;
+        }
+    }
+
+    /// The turn goes on under this attempt.
+    pub(crate) fn end_move(&self, claim: &Claim) {
+        if let Some(held) = self.leases.held().get_mut(&self.key) {
+            held.claim = slim(claim);
+            held.moving = false;
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.leases.held().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+#[path = "lease_loop_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! A message was accepted: claim its task, answer it, say so.
+
+use std::time::Duration;
+
+use parlance_shared::{
+    event::{MessageSubmitted, call_id, from_cloud_event},
+    port::{
+        PortError,
+        bus::{Outcome, Reason, Received},
+        turns::{Claim, ClaimOutcome, TurnRequest},
+    },
+    task::Task,
+};
+use tokio::time::Instant;
+use tracing::{Instrument as _, error, info_span, warn};
+
+use crate::{
+    Worker,
+    failure::Failure,
+    lease_loop::LEASE,
+    port_call::{once, patiently},
+    publish_reply_completed::publish_and_answer,
+    stop::Stop,
+    turn::Turn,
+    turn_record::{ActiveTurn, ended, started},
+    unreadable::end_unreadable,
+};
+
+/// Clocks differ a little; asking too early costs a delivery.
+const LEAST_WAIT: Duration = Duration::from_millis(50);
+
+/// Handing a claim back must not hold up a stop: the lease runs out by itself.
+const RELEASE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn on_message_submitted(worker: &Worker, received: &Received) -> Outcome {
+    let message: MessageSubmitted = match from_cloud_event(&received.event) {
+        Ok(message) => message,
+        Err(error) => return end_unreadable(worker, received, &error).await,
+    };
+    let span = info_span!(
+        "turn",
+        call_id = call_id(&received.event).map(tracing::field::display),
+        task_id = %message.task_id,
+        session_id = %message.session_id,
+    );
+    answer(worker, received, &message).instrument(span).await
+}
+
+async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted) -> Outcome {
+    if worker.parts.lifecycle.aborting().is_cancelled() {
+        return Outcome::HandBack;
+    }
+    let asked = Instant::now();
+    let task = match claim(worker, &turn_request(message)).await {
+        Ok(ClaimOutcome::Claimed(claim)) => match turn(worker, message, claim, asked).await {
+            Ok(task) => task,
+            Err(outcome) => return outcome,
+        },
+        Ok(ClaimOutcome::Ended(task)) => *task,
+        Ok(ClaimOutcome::HeldUntil(until)) => {
+            let wait = (until - worker.parts.clock.now()).to_std().unwrap_or_default().max(LEAST_WAIT);
+            let reason = Reason::new("held_elsewhere", "Another worker holds the task.");
+            return Outcome::Retry { after: Some(wait), reason };
+        }
+        Err(error @ PortError::Rejected { .. }) => {
+            return Outcome::Fail(Reason::new("claim_rejected", error.to_string()));
+        }
+        Err(error) => return Outcome::Retry { after: None, reason: Reason::new("claim_failed", error.to_string()) },
+    };
+    publish_and_answer(worker, &message.user_id, message.session_id, task, call_id(&received.event)).await
+}
+
+/// Works on a claimed task; an outcome when its end is left to another delivery.
+async fn turn(worker: &Worker, message: &MessageSubmitted, claim: Claim, asked: Instant) -> Result<Task, Outcome> {
+    let parts = &worker.parts;
+    let _active = ActiveTurn::begin(&parts.metrics);
+    started(&parts.metrics, &parts.clock, &claim, message.accepted_at);
+    let mut turn = Turn::new(worker, message, claim, asked);
+    let result = match turn.run().await {
+        Err(Stop::Port(refused @ PortError::Rejected { .. })) => {
+            // Trying again can't help. The end without what was refused may be storable, and an end there must be.
+            error!(error = %refused, "could not store the turn");
+            turn.fail(&Failure::internal(refused.to_string())).await
+        }
+        other => other,
+    };
+    let stop = match result {
+        Ok(task) => {
+            ended(&parts.metrics, &task);
+            return Ok(task);
+        }
+        Err(stop) => stop,
+    };
+    Err(match stop {
+        // Whoever has it now will end it; if nobody does, redelivery claims it again.
+        Stop::Lost => Outcome::Retry { after: None, reason: Reason::new("claim_lost", "The claim was lost.") },
+        Stop::Aborted => {
+            release(worker, turn.claim()).await;
+            Outcome::HandBack
+        }
+        Stop::Port(refused @ PortError::Rejected { .. }) => {
+            Outcome::Fail(Reason::new("end_rejected", refused.to_string()))
+        }
+        Stop::Port(error) => {
+            release(worker, turn.claim()).await;
+            if parts.lifecycle.aborting().is_cancelled() {
+                Outcome::HandBack
+            } else {
+                Outcome::Retry { after: None, reason: Reason::new("store_unavailable", error.to_string()) }
+            }
+        }
+    })
+}
+
+async fn release(worker: &Worker, claim: &Claim) {
+    if let Err(error) = once("release", RELEASE, worker.parts.turns.release(claim)).await {
+        warn!(%error, "could not hand the claim back: its lease must run out");
+    }
+}
+
+/// Asks for the task.
+pub(crate) async fn claim(worker: &Worker, request: &TurnRequest) -> Result<ClaimOutcome, PortError> {
+    let parts = &worker.parts;
+    patiently(&parts.lifecycle, "claim", || parts.turns.claim(request, &parts.worker_id, LEASE)).await
+}
+
+/// What the store must know of a task.
+pub(crate) fn turn_request(message: &MessageSubmitted) -> TurnRequest {
+    TurnRequest {
+        task_id: message.task_id,
+        session_id: message.session_id,
+        user_id: message.user_id.clone(),
+        message_id: message.message_id,
+        reply_message_id: message.reply_message_id,
+        accepted_at: message.accepted_at,
+        fingerprint: message.fingerprint.clone(),
+    }
+}

@@ -1,0 +1,226 @@
+//! A data folder with its bus and turns, a mock provider, and workers that a test starts and stops.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
+
+mod parts;
+pub mod providers;
+mod wait;
+
+use std::{sync::Arc, time::Duration};
+
+use cloudevents::Event;
+use llm_worker::LlmWorker;
+use parlance_mock_llm::{MockLlm, Script};
+use parlance_shared::{
+    Clock, Lifecycle, SessionId, TaskId, UserId,
+    event::{DomainEvent, MessageSubmitted, ReplyCompleted, Strategy, to_cloud_event},
+    id_mint::IdMint,
+    log_view::{Entry, LogEvent},
+    metrics::Metrics,
+    port::{
+        bus::{Bus, BusAdmin as _, DeadLetter, Subscription},
+        llm::Llm,
+        reply_log::ReplyLog,
+        turns::{Turns, WorkerId},
+    },
+    settings::TurnSettings,
+    task::Task,
+    topology,
+};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteTurns};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+pub use self::wait::{PATIENCE, eventually};
+
+/// Everything around the workers of one test.
+pub struct World {
+    pub user: UserId,
+    pub clock: Clock,
+    pub mint: IdMint,
+    pub bus: Arc<SqliteBus>,
+    pub turns: Arc<SqliteTurns>,
+    pub mock: MockLlm,
+    pub metrics: Arc<Metrics>,
+    pub settings: TurnSettings,
+    lifecycle: Lifecycle,
+    _folder: TempDir,
+}
+
+/// A worker under way.
+pub struct Running {
+    pub lifecycle: Lifecycle,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    pub async fn new(script: Script) -> Self {
+        Self::with_clock(script, Clock::system()).await
+    }
+
+    pub async fn with_clock(script: Script, clock: Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = DatabaseOptions { clock: clock.clone(), ..DatabaseOptions::new(folder.path()) };
+        let database = Database::open(options).await.unwrap();
+        let lifecycle = Lifecycle::new();
+        let bus = parts::bus(database.clone());
+        bus.ensure(&topology::ALL).await.unwrap();
+        Self {
+            user: UserId::new("alice"),
+            clock,
+            mint: database.id_mint(),
+            bus: Arc::new(bus),
+            turns: Arc::new(SqliteTurns::start(database, &lifecycle)),
+            mock: MockLlm::start(script).unwrap(),
+            metrics: Arc::default(),
+            settings: TurnSettings { max_attempts: 3, retry_budget: Duration::from_secs(60), concurrency: 64 },
+            lifecycle,
+            _folder: folder,
+        }
+    }
+
+    /// The surroundings of a worker, to be changed before it runs.
+    pub fn parts(&self, name: &str) -> LlmWorker {
+        LlmWorker {
+            bus: self.bus.clone(),
+            turns: self.turns.clone(),
+            log: self.turns.clone(),
+            llm: self.llm(),
+            clock: self.clock.clone(),
+            settings: self.settings,
+            metrics: self.metrics.clone(),
+            lifecycle: Lifecycle::new(),
+            worker_id: WorkerId(name.to_owned()),
+        }
+    }
+
+    pub fn llm(&self) -> Arc<dyn Llm> {
+        parts::llm(&self.mock)
+    }
+
+    pub fn start(&self) -> Running {
+        Running::start(self.parts("w1"))
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.mint.mint(&self.user)
+    }
+
+    pub fn message(&self, session_id: SessionId, content: &str) -> MessageSubmitted {
+        MessageSubmitted {
+            task_id: self.mint.mint(&self.user),
+            session_id,
+            message_id: self.mint.mint(&self.user),
+            reply_message_id: self.mint.mint(&self.user),
+            user_id: self.user.clone(),
+            content: content.to_owned(),
+            model: None,
+            strategy: Strategy::Enqueue,
+            metadata: None,
+            accepted_at: self.clock.now(),
+            fingerprint: None,
+        }
+    }
+
+    pub async fn publish<E: DomainEvent>(&self, fact: &E) {
+        self.publish_event(&fact.ordering_key(), to_cloud_event(fact, "ingest-api", None).unwrap()).await;
+    }
+
+    pub async fn publish_event(&self, key: &str, event: Event) {
+        self.bus.publish(topology::REQUESTS, key, event).await.unwrap();
+    }
+
+    /// Publishes a message in this session and gives its task.
+    pub async fn say(&self, session: SessionId, content: &str) -> TaskId {
+        let message = self.message(session, content);
+        self.publish(&message).await;
+        message.task_id
+    }
+
+    /// All that a reader of the task sees, to its end.
+    pub async fn entries(&self, task: TaskId) -> Vec<Entry> {
+        let reading = async {
+            let mut reader = self.turns.follow(&self.user, task, None).await.unwrap();
+            let mut entries = Vec::new();
+            while let Some(entry) = reader.next().await.unwrap() {
+                entries.push(entry);
+            }
+            entries
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the task does not end")
+    }
+
+    /// The task once it has ended.
+    pub async fn ended(&self, task: TaskId) -> Task {
+        match self.entries(task).await.pop().map(|entry| entry.event) {
+            Some(LogEvent::End(task)) => *task,
+            other => panic!("no end but {other:?}"),
+        }
+    }
+
+    /// Waits until a reader has seen at least so many bytes of the running attempt.
+    pub async fn spoken(&self, task: TaskId, bytes: usize) -> String {
+        let reading = async {
+            let mut reader = self.turns.follow(&self.user, task, None).await.unwrap();
+            let mut text = String::new();
+            while text.len() < bytes {
+                match reader.next().await.unwrap().expect("the task ended").event {
+                    LogEvent::Delta(delta) => text.push_str(&delta.text),
+                    LogEvent::Reset(_) => text.clear(),
+                    LogEvent::Status(_) => {}
+                    LogEvent::End(task) => panic!("ended early: {task:?}"),
+                }
+            }
+            text
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the task says nothing")
+    }
+
+    /// The ends that were published, oldest first, as soon as there are so many.
+    pub async fn published(&self, count: usize) -> Vec<(String, ReplyCompleted)> {
+        parts::published(self.bus.as_ref(), count).await
+    }
+
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.bus.dead_letters(topology::LLM_WORKER, 0, 100).await.unwrap()
+    }
+
+    /// The one dead letter, once it is there.
+    pub async fn dead_letter(&self) -> DeadLetter {
+        eventually("a dead letter", async || self.dead_letters().await.into_iter().next()).await
+    }
+}
+
+pub fn names(entries: &[Entry]) -> Vec<&'static str> {
+    let mut names: Vec<_> = entries.iter().map(|entry| entry.event.name()).collect();
+    names.dedup();
+    names
+}
+
+pub fn text(entries: &[Entry]) -> String {
+    let delta = |entry: &Entry| match &entry.event {
+        LogEvent::Delta(delta) => Some(delta.text.clone()),
+        _ => None,
+    };
+    entries.iter().filter_map(delta).collect()
+}
+
+impl Running {
+    pub fn start(worker: LlmWorker) -> Self {
+        let lifecycle = worker.lifecycle.clone();
+        Self { lifecycle, task: tokio::spawn(worker.run()) }
+    }
+
+    /// The soft stop, to its end.
+    pub async fn stop(self) {
+        self.lifecycle.begin_stop();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
+    }
+
+    /// The hard stop: hands back.
+    pub async fn abort(self) {
+        let clean = self.lifecycle.stop(Duration::ZERO, PATIENCE).await;
+        assert!(clean, "turns were still under way");
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
+    }
+}

@@ -1,0 +1,163 @@
+//! A data folder with its bus and store, and workers that a test starts and stops.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
+
+pub mod unwell;
+
+use std::{sync::Arc, time::Duration};
+
+use cloudevents::Event;
+use parlance_shared::{
+    Clock, Lifecycle, SessionId, UserId,
+    event::{DomainEvent, MessageSubmitted, ReplyCompleted, Strategy, to_cloud_event},
+    id_mint::IdMint,
+    metrics::Metrics,
+    port::{
+        bus::{Bus, BusAdmin as _, DeadLetter, Subscription, Topic},
+        store::{Lookup, Store},
+    },
+    task::{Status, Task, Timings, Usage},
+    topology,
+};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore};
+use persist_worker::PersistWorker;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// Longer than anything takes that works.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub user: UserId,
+    pub clock: Clock,
+    pub mint: IdMint,
+    pub bus: Arc<SqliteBus>,
+    pub store: Arc<SqliteStore>,
+    pub metrics: Arc<Metrics>,
+    _folder: TempDir,
+}
+
+/// A worker under way.
+pub struct Running {
+    lifecycle: Lifecycle,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(DatabaseOptions::new(folder.path())).await.unwrap();
+        let bus = SqliteBus::new(database.clone());
+        bus.ensure(&topology::ALL).await.unwrap();
+        Self {
+            user: UserId::new("alice"),
+            clock: Clock::system(),
+            mint: database.id_mint(),
+            bus: Arc::new(bus),
+            store: Arc::new(SqliteStore::new(database)),
+            metrics: Arc::default(),
+            _folder: folder,
+        }
+    }
+
+    pub fn start(&self) -> Running {
+        self.start_with(self.store.clone())
+    }
+
+    pub fn start_with(&self, store: Arc<dyn Store>) -> Running {
+        let lifecycle = Lifecycle::new();
+        let worker = PersistWorker {
+            bus: self.bus.clone(),
+            store,
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            lifecycle: lifecycle.clone(),
+        };
+        Running { lifecycle, task: tokio::spawn(worker.run()) }
+    }
+
+    pub fn message(&self, session_id: SessionId, content: &str) -> MessageSubmitted {
+        MessageSubmitted {
+            task_id: self.mint.mint(&self.user),
+            session_id,
+            message_id: self.mint.mint(&self.user),
+            reply_message_id: self.mint.mint(&self.user),
+            user_id: self.user.clone(),
+            content: content.to_owned(),
+            model: None,
+            strategy: Strategy::Enqueue,
+            metadata: None,
+            accepted_at: self.clock.now(),
+            fingerprint: None,
+        }
+    }
+
+    pub fn reply(&self, to: &MessageSubmitted, content: &str) -> ReplyCompleted {
+        let at = Some(self.clock.now());
+        let mut task = Task::queued(to.task_id);
+        task.session_id = Some(to.session_id);
+        task.message_id = Some(to.message_id);
+        task.status = Status::Completed;
+        task.attempt = 1;
+        task.reply.message_id = Some(to.reply_message_id);
+        task.reply.content = content.to_owned();
+        task.usage = Usage { input_tokens: Some(3), output_tokens: Some(5), cached_tokens: None };
+        task.timings = Timings::from_instants(Some(to.accepted_at), at, at, at);
+        ReplyCompleted { user_id: to.user_id.clone(), session_id: to.session_id, task }
+    }
+
+    pub async fn publish<E: DomainEvent>(&self, topic: Topic, fact: &E) {
+        let event = to_cloud_event(fact, "test", None).unwrap();
+        self.publish_event(topic, &fact.ordering_key(), event).await;
+    }
+
+    pub async fn publish_event(&self, topic: Topic, key: &str, event: Event) {
+        self.bus.publish(topic, key, event).await.unwrap();
+    }
+
+    /// The task, once the store has it in this state.
+    pub async fn stored(&self, message: &MessageSubmitted, status: Status) -> Task {
+        eventually("the task in the store", async || {
+            match self.store.task(&self.user, message.task_id).await.unwrap() {
+                Lookup::Found(stored) if stored.task.status == status => Some(stored.task),
+                _ => None,
+            }
+        })
+        .await
+    }
+
+    pub async fn dead_letter(&self, subscription: Subscription) -> DeadLetter {
+        eventually("a dead letter", async || {
+            self.bus.dead_letters(subscription, 0, 10).await.unwrap().into_iter().next()
+        })
+        .await
+    }
+}
+
+impl Running {
+    /// The soft stop, to its end.
+    pub async fn stop(self) {
+        self.lifecycle.begin_stop();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
+    }
+
+    /// The hard stop: hands back.
+    pub async fn abort(self) {
+        let clean = self.lifecycle.stop(Duration::ZERO, PATIENCE).await;
+        assert!(clean, "writes were still under way");
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
+    }
+}
+
+/// Asks until there is an answer.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}

@@ -1,0 +1,106 @@
+//! The owner's wish to stop, stored before it is answered.
+//!
+//! A task that no worker has had ends here and now. One that a worker has is ended by that worker, or, if it died, by
+//! the next one that the bus gives the message to.
+
+use sqlx::SqliteConnection;
+
+use parlance_shared::{
+    SessionId, TaskId, UserId,
+    port::{PortError, turns::CancelOutcome},
+    task::Task,
+};
+
+use super::{SqliteTurns, row};
+
+pub(super) async fn request_cancel(
+    turns: &SqliteTurns,
+    user: UserId,
+    task: TaskId,
+) -> Result<CancelOutcome, PortError> {
+    let now = turns.database.clock().now_millis();
+    let (hub, owner) = (turns.hub.clone(), user.clone());
+    let job = async move |connection: &mut SqliteConnection| {
+        let id = task.to_string();
+        let owner = user.as_str();
+        // A wish of the owner that finds the task ended, or asked to stop before, changes nothing.
+        sqlx::query!(
+            "INSERT INTO turns (task_id, user_id, status, attempt, reply, cancel_requested_at, finished_at)
+             VALUES (?, ?, 'cancelled', 0, '', ?, ?)
+             ON CONFLICT (task_id) DO UPDATE SET cancel_requested_at = excluded.cancel_requested_at
+             WHERE user_id = excluded.user_id AND finished_at IS NULL AND cancel_requested_at IS NULL",
+            id,
+            owner,
+            now,
+            now
+        )
+        .execute(&mut *connection)
+        .await?;
+        let row = row::load(connection, task).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(match () {
+            () if !row.is_of(&user) => CancelOutcome::UnknownTask,
+            () if row.has_ended() => CancelOutcome::Ended(Box::new(row.task(task)?)),
+            () => CancelOutcome::Requested,
+        })
+    };
+    turns
+        .database
+        .write_then(job, move |outcome| {
+            let Some(live) = hub.find(task) else { return };
+            match outcome {
+                CancelOutcome::Requested => live.cancelled().cancel(),
+                CancelOutcome::Ended(ended) if ended.attempt == 0 => live.end(owner, Task::clone(ended)),
+                CancelOutcome::Ended(_) | CancelOutcome::UnknownTask => {}
+            }
+        })
+        .await
+}
+
+pub(super) async fn delete_session(turns: &SqliteTurns, user: UserId, session: SessionId) -> Result<(), PortError> {
+    let now = turns.database.clock().now_millis();
+    let hub = turns.hub.clone();
+    let job = async move |connection: &mut SqliteConnection| {
+        let (session, user) = (session.to_string(), user.as_str());
+        sqlx::query!(
+            "INSERT INTO checkpoints (session_id, user_id, version, checkpoint, deleted, saved_at)
+             VALUES (?, ?, 1, '{}', 1, ?)
+             ON CONFLICT (session_id) DO UPDATE SET version = version + 1, checkpoint = '{}', deleted = 1
+             WHERE user_id = excluded.user_id",
+            session,
+            user,
+            now
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            "DELETE FROM reply_log WHERE task_id IN (SELECT task_id FROM turns WHERE session_id = ? AND user_id = ?)",
+            session,
+            user
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query_scalar!(
+            "UPDATE turns
+             SET session_deleted = 1, cancel_requested_at = coalesce(cancel_requested_at, ?),
+                 reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = 0
+             WHERE session_id = ? AND user_id = ?
+             RETURNING CASE WHEN finished_at IS NULL THEN task_id END AS 'open?: String'",
+            now,
+            session,
+            user
+        )
+        .fetch_all(connection)
+        .await
+    };
+    turns
+        .database
+        .write_then(job, move |open| {
+            for task in open.iter().flatten().filter_map(|id| id.parse().ok()) {
+                if let Some(live) = hub.find(task) {
+                    live.cancelled().cancel();
+                }
+            }
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! Who may work on a task: granted, held, handed on.
+//!
+//! The fence is the pair (attempt, worker) in the task's row: every write of a worker names both, so a worker whose
+//! lease was taken over writes nothing more. A lease of another opening of the data folder belongs to a dead process.
+
+use std::{collections::HashSet, time::Duration};
+
+use chrono::DateTime;
+use sqlx::SqliteConnection;
+use tokio_util::sync::CancellationToken;
+
+use parlance_shared::{
+    TaskId,
+    port::{
+        PortError,
+        turns::{Claim, ClaimError, ClaimOutcome, TurnRequest, WorkerId},
+    },
+    task::{Task, codes},
+};
+
+use super::{
+    SqliteTurns, flush,
+    row::{self, TurnRow},
+};
+
+enum Granted {
+    Claimed { claim: Claim, reset_reason: String },
+    Ended(Box<Task>),
+    HeldUntil(i64),
+    Foreign,
+}
+
+pub(super) async fn claim(
+    turns: &SqliteTurns,
+    request: TurnRequest,
+    worker: WorkerId,
+    lease: Duration,
+) -> Result<ClaimOutcome, PortError> {
+    let now = turns.database.clock().now_millis();
+    let until = now + millis(lease);
+    let epoch = turns.database.epoch().to_owned();
+    let hub = turns.hub.clone();
+    let job = async move |connection: &mut SqliteConnection| {
+        let asked = Ask { request: &request, worker: &worker, now, until, epoch: &epoch };
+        match asked.first(connection).await? {
+            Some(granted) => Ok(granted),
+            None => asked.again(connection).await,
+        }
+    };
+    let granted = turns
+        .database
+        .write_then(job, move |granted| {
+            if let Granted::Claimed { claim, reset_reason } = granted {
+                hub.hold(claim.task_id).begin(claim.user_id.clone(), claim.attempt, reset_reason.clone());
+            }
+        })
+        .await?;
+    match granted {
+        Granted::Claimed { mut claim, .. } => {
+            claim.cancelled = turns.hub.open(claim.task_id).cancelled();
+            Ok(ClaimOutcome::Claimed(claim))
+        }
+        Granted::Ended(task) => Ok(ClaimOutcome::Ended(task)),
+        Granted::HeldUntil(until) => Ok(ClaimOutcome::HeldUntil(DateTime::from_timestamp_millis(until).unwrap_or_default())),
+        Granted::Foreign => Err(PortError::Rejected { what: "the claim", cause: "the task is another user's".into() }),
+    }
+}
+
+struct Ask<'a> {
+    request: &'a TurnRequest,
+    worker: &'a WorkerId,
+    now: i64,
+    until: i64,
+    epoch: &'a str,
+}
+
+impl Ask<'_> {
+    /// The usual case, in one statement: nobody has had it before.
+    async fn first(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<Granted>> {
+        let request = self.request;
+        let (task, user) = (request.task_id.to_string(), request.user_id.as_str());
+        let (session, message) = (request.session_id.to_string(), request.message_id.to_string());
+        let reply_message = request.reply_message_id.to_string();
+        let accepted_at = request.accepted_at.timestamp_millis();
+        let new = sqlx::query!(
+            r#"INSERT INTO turns (task_id, user_id, session_id, message_id, reply_message_id, status, attempt, worker,
+                                  epoch, leased_until, fingerprint, accepted_at, started_at, session_deleted)
+               VALUES (?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, ?, ?, ?,
+                       coalesce((SELECT deleted FROM checkpoints WHERE session_id = ?), 0))
+               ON CONFLICT (task_id) DO NOTHING
+               RETURNING session_deleted"#,
+            task,
+            user,
+            session,
+            message,
+            reply_message,
+            self.worker.0,
+            self.epoch,
+            self.until,
+            request.fingerprint,
+            accepted_at,
+            self.now,
+            session
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(new.map(|row| Granted::Claimed {
+            claim: self.granted(1, 0, 0, row.session_deleted != 0, String::new()),
+            reset_reason: String::new(),
+        }))
+    }
+
+    /// Somebody has had it, or it was cancelled before anybody had.
+    async fn again(&self, connection: &mut SqliteConnection) -> sqlx::Result<Granted> {
+        let task_id = self.request.task_id;
+        let row = row::load(&mut *connection, task_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        if !row.is_of(&self.request.user_id) {
+            return Ok(Granted::Foreign);
+        }
+        if row.has_ended() {
+            return self.ended(connection, row).await;
+        }
+        let held = row.worker.is_some() && row.epoch.as_deref() == Some(self.epoch);
+        if let Some(until) = row.leased_until.filter(|until| held && *until > self.now) {
+            return Ok(Granted::HeldUntil(until));
+        }
+        let (reset_reason, lost) =
+            if row.worker.is_some() { (codes::WORKER_LOST, 1) } else { (codes::HANDED_BACK, 0) };
+        let task = task_id.to_string();
+        let taken = sqlx::query!(
+            "UPDATE turns
+             SET attempt = attempt + 1, lost_attempts = lost_attempts + ?, reset_reason = ?, worker = ?, epoch = ?,
+                 leased_until = ?
+             WHERE task_id = ?
+             RETURNING attempt, lost_attempts, failed_attempts,
+                       cancel_requested_at IS NOT NULL OR session_deleted = 1 AS 'stop!: bool'",
+            lost,
+            reset_reason,
+            self.worker.0,
+            self.epoch,
+            self.until,
+            task
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let earlier_text = latest_text(connection, task_id).await?;
+        let claim = self.granted(taken.attempt, taken.lost_attempts, taken.failed_attempts, taken.stop, earlier_text);
+        Ok(Granted::Claimed { claim, reset_reason: reset_reason.to_owned() })
+    }
+
+    /// A task that was cancelled by its id alone learns the rest now.
+    async fn ended(&self, connection: &mut SqliteConnection, row: TurnRow) -> sqlx::Result<Granted> {
+        let request = self.request;
+        let mut task = row.task(request.task_id)?;
+        if row.session_id.is_none() {
+            let (id, session, message) =
+                (request.task_id.to_string(), request.session_id.to_string(), request.message_id.to_string());
+            let reply_message = request.reply_message_id.to_string();
+            let accepted_at = request.accepted_at.timestamp_millis();
+            sqlx::query!(
+                "UPDATE turns SET session_id = ?, message_id = ?, reply_message_id = ?, accepted_at = ?, fingerprint = ?
+                 WHERE task_id = ?",
+                session,
+                message,
+                reply_message,
+                accepted_at,
+                request.fingerprint,
+                id
+            )
+            .execute(&mut *connection)
+            .await?;
+            if let Some(row) = row::load(connection, request.task_id).await? {
+                task = row.task(request.task_id)?;
+            }
+        }
+        Ok(Granted::Ended(Box::new(task)))
+    }
+
+    fn granted(&self, attempt: i64, lost: i64, failed: i64, cancel_requested: bool, earlier_text: String) -> Claim {
+        let small = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+        Claim {
+            task_id: self.request.task_id,
+            session_id: self.request.session_id,
+            user_id: self.request.user_id.clone(),
+            attempt: small(attempt),
+            worker: self.worker.clone(),
+            lost_attempts: small(lost),
+            failed_attempts: small(failed),
+            cancel_requested,
+            earlier_text,
+            cancelled: CancellationToken::new(),
+            lost: CancellationToken::new(),
+        }
+    }
+}
+
+/// The stored text of the latest attempt that said anything.
+async fn latest_text(connection: &mut SqliteConnection, task: TaskId) -> sqlx::Result<String> {
+    let id = task.to_string();
+    let spoke = sqlx::query_scalar!("SELECT max(attempt) FROM reply_log WHERE task_id = ?", id)
+        .fetch_one(&mut *connection)
+        .await?;
+    match spoke {
+        Some(attempt) => row::stored_text(connection, task, attempt).await,
+        None => Ok(String::new()),
+    }
+}
+
+pub(super) async fn next_attempt(turns: &SqliteTurns, claim: Claim, reason: String) -> Result<Claim, ClaimError> {
+    let (task, worker, attempt) = (claim.task_id.to_string(), claim.worker.0.clone(), i64::from(claim.attempt));
+    let (hub, told) = (turns.hub.clone(), (claim.clone(), reason.clone()));
+    let job = async move |connection: &mut SqliteConnection| {
+        sqlx::query_scalar!(
+            "UPDATE turns SET attempt = attempt + 1, failed_attempts = failed_attempts + 1, reset_reason = ?
+             WHERE task_id = ? AND attempt = ? AND worker = ? AND finished_at IS NULL
+             RETURNING attempt",
+            reason,
+            task,
+            attempt,
+            worker
+        )
+        .fetch_optional(connection)
+        .await
+    };
+    let granted = turns
+        .database
+        .write_then(job, move |granted: &Option<i64>| {
+            let ((claim, reason), Some(_)) = (told, granted) else { return };
+            let live = hub.hold(claim.task_id);
+            // The intent to cancel is the task's, not the attempt's.
+            let was_cancelled = live.cancelled().is_cancelled();
+            let cancelled = live.begin(claim.user_id, claim.attempt + 1, reason);
+            if was_cancelled {
+                cancelled.cancel();
+            }
+        })
+        .await?;
+    granted.ok_or(ClaimError::Fenced)?;
+    let cancelled = turns.hub.open(claim.task_id).cancelled();
+    Ok(Claim { attempt: claim.attempt + 1, failed_attempts: claim.failed_attempts + 1, cancelled, ..claim })
+}
+
+pub(super) async fn heartbeat(turns: &SqliteTurns, claims: &[Claim], lease: Duration) -> Result<(), PortError> {
+    let until = turns.database.clock().now_millis() + millis(lease);
+    let tasks: Vec<String> = claims.iter().map(|claim| claim.task_id.to_string()).collect();
+    let tasks = serde_json::Value::from(tasks).to_string();
+    let job = async move |connection: &mut SqliteConnection| {
+        sqlx::query!(
+            "UPDATE turns SET leased_until = ?
+             WHERE worker IS NOT NULL AND finished_at IS NULL AND task_id IN (SELECT value FROM json_each(?))
+             RETURNING task_id, attempt, worker AS 'worker!'",
+            until,
+            tasks
+        )
+        .fetch_all(connection)
+        .await
+    };
+    let held = turns.database.write(job).await?;
+    let held: HashSet<(String, i64, String)> = held.into_iter().map(|row| (row.task_id, row.attempt, row.worker)).collect();
+    for claim in claims {
+        if !held.contains(&(claim.task_id.to_string(), i64::from(claim.attempt), claim.worker.0.clone())) {
+            claim.lost.cancel();
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn release(turns: &SqliteTurns, claim: Claim) -> Result<(), PortError> {
+    flush::flush(turns, turns.hub.find(claim.task_id).into_iter().collect()).await?;
+    let (task, worker, attempt) = (claim.task_id.to_string(), claim.worker.0, i64::from(claim.attempt));
+    let job = async move |connection: &mut SqliteConnection| {
+        sqlx::query!(
+            "UPDATE turns SET worker = NULL, epoch = NULL, leased_until = NULL
+             WHERE task_id = ? AND attempt = ? AND worker = ? AND finished_at IS NULL",
+            task,
+            attempt,
+            worker
+        )
+        .execute(connection)
+        .await
+    };
+    turns.database.write(job).await?;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,97 @@
+//! The conformance suite of turns and reply log on SQLite, and what is SQLite's own.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use parlance_conformance::turns::{self, TurnsHarness};
+use parlance_shared::{
+    Clock, Lifecycle,
+    port::{reply_log::ReplyLog, turns::Turns},
+};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteTurns};
+use tempfile::TempDir;
+
+struct Embedded {
+    folder: TempDir,
+    clock: Clock,
+    lifecycle: Lifecycle,
+    database: Database,
+    turns: Arc<SqliteTurns>,
+}
+
+impl Embedded {
+    async fn new() -> Self {
+        let start = chrono::DateTime::from_timestamp_millis(1_700_000_001_000).unwrap();
+        Self::open(TempDir::new().unwrap(), Clock::manual(start)).await
+    }
+
+    async fn open(folder: TempDir, clock: Clock) -> Self {
+        let options = DatabaseOptions { clock: clock.clone(), ..DatabaseOptions::new(folder.path()) };
+        let database = Database::open(options).await.unwrap();
+        let lifecycle = Lifecycle::new();
+        let turns = Arc::new(SqliteTurns::start(database.clone(), &lifecycle));
+        Self { folder, clock, lifecycle, database, turns }
+    }
+}
+
+#[async_trait(?Send)]
+impl TurnsHarness for Embedded {
+    fn turns(&self) -> Arc<dyn Turns> {
+        self.turns.clone()
+    }
+
+    fn log(&self) -> Arc<dyn ReplyLog> {
+        self.turns.clone()
+    }
+
+    /// Nothing is flushed or released, as after a kill; the lock goes with the old process, so here with its handle.
+    async fn restart(self) -> Self {
+        let Self { folder, clock, lifecycle, database, turns } = self;
+        assert!(lifecycle.stop(Duration::ZERO, Duration::from_secs(5)).await);
+        drop(turns);
+        database.close().await;
+        drop(database);
+        Self::open(folder, clock).await
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+macro_rules! suite {
+    ($($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                turns::$name(Embedded::new().await).await;
+            }
+        )*
+    };
+}
+
+suite! {
+    one_claim_at_a_time
+    racing_claims_have_one_winner
+    a_lost_lease_is_fenced
+    a_heartbeat_keeps_the_claim
+    a_released_claim_is_free_at_once
+    a_crash_frees_claims_and_keeps_what_ended
+    the_next_attempt_fences_the_one_before
+    an_end_is_final
+    a_cancel_before_the_work_ends_it
+    a_cancel_reaches_the_worker_and_outlives_it
+    earlier_text_is_handed_on
+    checkpoints_are_compared_and_swapped
+    tenants_are_apart
+    a_deleted_session_stays_deleted
+    a_running_task_shows_its_text_so_far
+    a_reader_sees_a_task_from_queued_to_done
+    every_cursor_resumes_exactly
+    a_new_attempt_resets_readers
+    a_reader_ahead_of_a_crash_is_reset
+    a_waiting_reader_sees_the_cancel
+    made_up_cursors_are_refused
+    slow_readers_hold_up_nobody
+    random_readers_end_with_the_stored_text
+}
