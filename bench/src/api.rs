@@ -159,13 +159,18 @@ impl std::fmt::Display for OpenStreamError {
 
 impl std::error::Error for OpenStreamError {}
 
+/// Where a task's events are read.
+pub fn stream_path(task: &str) -> String {
+    format!("/v1/tasks/{task}/stream")
+}
+
 /// Opens a task's stream behind the event with this id.
 ///
 /// # Errors
 /// When the connection fails or the answer is no 200.
 pub async fn open_stream(
     mut connection: Connection,
-    task: &str,
+    path: &str,
     last_event_id: Option<&str>,
 ) -> Result<EventStream, OpenStreamError> {
     let mut headers = "accept: text/event-stream\r\n".to_owned();
@@ -175,7 +180,7 @@ pub async fn open_stream(
         headers.push_str("\r\n");
     }
     let opened = tokio::time::timeout(CALL_TIMEOUT, async {
-        connection.send("GET", &format!("/v1/tasks/{task}"), &headers, None).await?;
+        connection.send("GET", path, &headers, None).await?;
         let mut head = connection.head().await?;
         if head.status == 200 {
             return Ok(EventStream::new(connection, head));

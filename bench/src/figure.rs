@@ -96,7 +96,9 @@ fn number(value: f64) -> String {
 
 /// The table that people read.
 pub fn markdown(figures: &[Figure]) -> String {
-    let mut text = "| figure | must reach | measured | straight to the mock | against it | |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| figure | must reach | measured | straight to the mock | against it | |\n|---|---|---|---|---|---|\n"
+            .to_owned();
     for figure in figures {
         let _ = writeln!(text, "{}", figure.row());
     }

@@ -281,7 +281,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_is_cut_is_an_error() {
-        for cut in ["content-length: 9\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhel", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
+        for cut in [
+            "content-length: 9\r\n\r\nhello",
+            "transfer-encoding: chunked\r\n\r\n5\r\nhel",
+            "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        ] {
             let mut connection = served(vec![format!("HTTP/1.1 200 OK\r\n{cut}").into_bytes()]).await;
             assert!(connection.exchange(CONNECT_TIMEOUT, "GET", "/", "", None).await.is_err(), "{cut}");
         }

@@ -180,7 +180,7 @@ impl Conversation for Parlance {
         let accepted = api::post_message(&mut connection, self.session.as_deref(), &content).await?;
         let accept = began.elapsed();
         self.session = Some(accepted.session_id);
-        let mut stream = api::open_stream(connection, &accepted.task_id, None).await?;
+        let mut stream = api::open_stream(connection, &api::stream_path(&accepted.task_id), None).await?;
         let mut first_token = None;
         let mut text = String::new();
         let stored = loop {

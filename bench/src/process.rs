@@ -46,10 +46,7 @@ impl Programs {
                 Err(format!("{} is missing: build it, or say where it is by {variable}", path.display()))
             }
         };
-        Ok(Self {
-            server: at("PARLANCE_BIN", "parlance")?,
-            mock: at("PARLANCE_MOCK_LLM_BIN", "parlance-mock-llm")?,
-        })
+        Ok(Self { server: at("PARLANCE_BIN", "parlance")?, mock: at("PARLANCE_MOCK_LLM_BIN", "parlance-mock-llm")? })
     }
 }
 
@@ -107,9 +104,7 @@ impl Process {
             .env("LLM_MODEL", "mock")
             .envs(options.settings.iter().map(|(name, value)| (name, value)))
             .stderr(log);
-        Self::start(command)
-            .await
-            .map_err(|error| format!("{error} (its log is {})", options.log.display()).into())
+        Self::start(command).await.map_err(|error| format!("{error} (its log is {})", options.log.display()).into())
     }
 
     async fn start(mut command: Command) -> Fallible<Self> {

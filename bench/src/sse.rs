@@ -90,7 +90,10 @@ mod tests {
 
     #[test]
     fn frames_have_their_fields_and_comments_are_none() {
-        assert_eq!(parse("id: 1-5\nevent: delta\ndata: {\"a\": 1}"), Frame { id: "1-5", event: "delta", data: "{\"a\": 1}" });
+        assert_eq!(
+            parse("id: 1-5\nevent: delta\ndata: {\"a\": 1}"),
+            Frame { id: "1-5", event: "delta", data: "{\"a\": 1}" }
+        );
         assert!(!is_event(b": keep-alive"));
         assert!(!is_event(b"retry: 500"));
         assert!(is_event(b"data: [DONE]"));

@@ -20,7 +20,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         let samples: Vec<f64> = (1..=20).rev().map(f64::from).collect();
-        assert_eq!((percentile(&samples, 0.5), percentile(&samples, 0.95), percentile(&samples, 1.0)), (10.0, 19.0, 20.0));
+        assert_eq!(
+            (percentile(&samples, 0.5), percentile(&samples, 0.95), percentile(&samples, 1.0)),
+            (10.0, 19.0, 20.0)
+        );
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert!(median(&[]).is_nan());
     }

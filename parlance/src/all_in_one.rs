@@ -86,8 +86,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         ..DatabaseOptions::new(&settings.data_dir)
     })
     .await?;
-    let bus = Arc::new(SqliteBus::new(database.clone()));
+    let bus = SqliteBus::new(database.clone());
     bus.ensure(&topology::ALL).await?;
+    lifecycle.spawn(bus.clone().run_janitor(lifecycle.clone()));
+    let bus = Arc::new(bus);
     let store = Arc::new(SqliteStore::new(database.clone()));
     let turns = Arc::new(SqliteTurns::start(database.clone(), &lifecycle));
     let llm = parlance_llm::choose(&settings.llm).await?;
@@ -112,7 +114,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         worker_id: WorkerId(database.epoch().to_owned()),
     };
     let api = ApiState {
-        bus: bus.clone(),
+        bus,
         store,
         turns: turns.clone(),
         log: turns,
@@ -124,16 +126,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         about: About { service: "parlance", version: env!("CARGO_PKG_VERSION"), provider: Some(provider.clone()) },
         limits: Limits::default(),
     };
-    lifecycle.spawn(bus_janitor(bus, &lifecycle));
     lifecycle.spawn(persist.run());
     lifecycle.spawn(worker.run());
-    lifecycle.spawn(ingest_api::serve(listener, api, lifecycle.clone()));
+    lifecycle.spawn(ingest_api::serve(listener, Arc::new(api)));
     Ok(Running { address, provider, lifecycle, database })
-}
-
-fn bus_janitor(bus: Arc<SqliteBus>, lifecycle: &Lifecycle) -> impl Future<Output = ()> + Send + use<> {
-    let lifecycle = lifecycle.clone();
-    async move { bus.run_janitor(lifecycle).await }
 }
 
 impl Running {

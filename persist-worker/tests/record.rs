@@ -25,7 +25,7 @@ use crate::support::{
     unwell::{Unwell, busy, refused},
 };
 
-const ALL: PageRequest = PageRequest { limit: 100, after: None };
+const ALL: PageRequest = PageRequest { limit: 100, from: None };
 
 #[tokio::test]
 async fn a_turn_is_written_whole() {
@@ -40,7 +40,7 @@ async fn a_turn_is_written_whole() {
     let task = world.stored(&message, Status::Completed).await;
     assert_eq!(task, reply.task);
 
-    let said = world.store.messages(&world.user, session, &ALL).await.unwrap().items;
+    let said = world.store.messages(&world.user, session, &ALL).await.unwrap().data;
     let said: Vec<_> = said.iter().map(|message| (message.id, message.role, message.content.as_str())).collect();
     assert_eq!(
         said,
@@ -63,7 +63,7 @@ async fn any_order_and_any_number_of_times_gives_the_same_rows() {
     world.stored(&message, Status::Completed).await;
     world.publish(topology::REQUESTS, &message).await;
     eventually("both messages", async || {
-        (world.store.messages(&world.user, session, &ALL).await.unwrap().items.len() == 2).then_some(())
+        (world.store.messages(&world.user, session, &ALL).await.unwrap().data.len() == 2).then_some(())
     })
     .await;
     let before = world.store.messages(&world.user, session, &ALL).await.unwrap();
@@ -78,11 +78,15 @@ async fn any_order_and_any_number_of_times_gives_the_same_rows() {
         world.publish(topology::REQUESTS, &last).await;
         world.publish(topology::REPLIES, &last_reply).await;
         world.stored(&last, Status::Completed).await;
+        eventually("the round's messages", async || {
+            let said = world.store.messages(&world.user, session, &ALL).await.unwrap().data.len();
+            (said == 2 + 2 * (round + 1)).then_some(())
+        })
+        .await;
     }
     worker.stop().await;
     let after = world.store.messages(&world.user, session, &ALL).await.unwrap();
-    assert_eq!(after.items[..2], before.items[..]);
-    assert_eq!(after.items.len(), 2 + 2 * 3);
+    assert_eq!(after.data[..2], before.data[..]);
     assert_eq!(world.stored(&message, Status::Completed).await, reply.task);
 }
 

@@ -55,7 +55,9 @@ pub async fn follow(world: World, task: String, mut random: Random) -> Result<Fo
         loop {
             let opened = open(&world, &task, transcript.last_id(), random.chance(50)).await?;
             if let Some(mut stream) = opened {
-                match read(&world, &mut stream, &mut transcript, &mut samples, &task, &mut random, &mut crashed_in).await? {
+                match read(&world, &mut stream, &mut transcript, &mut samples, &task, &mut random, &mut crashed_in)
+                    .await?
+                {
                     Left::Ended => return Ok(()),
                     Left::OnItsOwn => world.findings.count("streams left and resumed"),
                     Left::Cut => {
@@ -99,9 +101,10 @@ async fn open(
     by_header: bool,
 ) -> Result<Option<EventStream>, Finding> {
     let Ok(connection) = Connection::open(world.server).await else { return Ok(None) };
+    let path = api::stream_path(task);
     let opened = match last_id {
-        Some(id) if !by_header => api::open_stream(connection, &format!("{task}/stream?after={id}"), None).await,
-        last_id => api::open_stream(connection, &format!("{task}/stream"), last_id).await,
+        Some(id) if !by_header => api::open_stream(connection, &format!("{path}?after={id}"), None).await,
+        last_id => api::open_stream(connection, &path, last_id).await,
     };
     match opened {
         Ok(stream) => Ok(Some(stream)),

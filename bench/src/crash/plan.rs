@@ -128,9 +128,9 @@ impl TurnPlan {
 
     /// Whether the mock can have said this, and nothing else, in one reply to this turn: whole, or a beginning of it.
     pub fn may_be_said(&self, text: &str, whole: bool) -> bool {
-        (0..MOST_REQUESTS).map(|request| expected_varied_reply(&self.content, request, self.tokens)).any(|reply| {
-            if whole { reply == text } else { reply.starts_with(text) }
-        })
+        (0..MOST_REQUESTS)
+            .map(|request| expected_varied_reply(&self.content, request, self.tokens))
+            .any(|reply| if whole { reply == text } else { reply.starts_with(text) })
     }
 }
 

@@ -203,7 +203,8 @@ mod tests {
     }
 
     const DONE_1: &str = r#"{"id":"t","status":"completed","attempt":1,"reply":{"message_id":"m","content":"hello world"},"error":null}"#;
-    const DONE_2: &str = r#"{"id":"t","status":"completed","attempt":2,"reply":{"message_id":"m","content":"again"},"error":null}"#;
+    const DONE_2: &str =
+        r#"{"id":"t","status":"completed","attempt":2,"reply":{"message_id":"m","content":"again"},"error":null}"#;
 
     fn judge(frames: &[Frame<'_>]) -> Result<Transcript, Flaw> {
         let mut transcript = Transcript::default();
@@ -221,7 +222,8 @@ mod tests {
         assert_eq!(reset.text(), "again");
         let late = judge(&[status(2), AGAIN, end("2-end", "done", DONE_2)]).unwrap();
         assert_eq!(late.last_id(), Some("2-end"));
-        let cancelled = r#"{"id":"t","status":"cancelled","attempt":0,"reply":{"message_id":null,"content":""},"error":null}"#;
+        let cancelled =
+            r#"{"id":"t","status":"cancelled","attempt":0,"reply":{"message_id":null,"content":""},"error":null}"#;
         assert!(judge(&[status(0), end("0-end", "cancelled", cancelled)]).is_ok());
     }
 
@@ -257,7 +259,12 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        for strange in [frame("", "status", "{}"), frame("1-0", "party", "{}"), frame("1-0", "status", "{"), frame("x-1", "delta", "{}")] {
+        for strange in [
+            frame("", "status", "{}"),
+            frame("1-0", "party", "{}"),
+            frame("1-0", "status", "{"),
+            frame("x-1", "delta", "{}"),
+        ] {
             assert_eq!(judge(&[strange]).unwrap_err(), Flaw::BadAnswer, "{strange:?}");
         }
         assert_eq!(judge(&[status(1), HELLO, WORLD, end("1-end", "failed", DONE_1)]).unwrap_err(), Flaw::BadAnswer);

@@ -130,8 +130,9 @@ impl World {
 /// # Errors
 /// When it is another.
 pub fn read<T: serde::de::DeserializeOwned>(response: &Response, path: &str) -> Result<T, Finding> {
-    serde_json::from_slice(&response.body)
-        .map_err(|error| Finding::new(Flaw::BadAnswer, format!("{path}: {error}: {}", String::from_utf8_lossy(&response.body))))
+    serde_json::from_slice(&response.body).map_err(|error| {
+        Finding::new(Flaw::BadAnswer, format!("{path}: {error}: {}", String::from_utf8_lossy(&response.body)))
+    })
 }
 
 /// What an unexpected status means.

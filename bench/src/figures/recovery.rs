@@ -79,7 +79,7 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
 
 /// Reads a stream until the server is gone; gives the last id.
 async fn follow_until_cut(server: SocketAddr, task: String) -> Fallible<(String, String)> {
-    let mut stream = api::open_stream(Connection::open(server).await?, &task, None).await?;
+    let mut stream = api::open_stream(Connection::open(server).await?, &api::stream_path(&task), None).await?;
     let mut last = String::new();
     while let Ok(Some(frame)) = stream.next().await {
         if !matches!(frame.event, "status" | "delta") {
@@ -97,7 +97,8 @@ async fn time_to_reset(
     ready: Instant,
 ) -> Fallible<(String, f64)> {
     let first = timeout(LOST, async {
-        let mut stream = api::open_stream(Connection::open(server).await?, &task, Some(&last_event_id)).await?;
+        let mut stream =
+            api::open_stream(Connection::open(server).await?, &api::stream_path(&task), Some(&last_event_id)).await?;
         loop {
             let frame = stream.next().await?.ok_or("the stream ended")?;
             match frame.event {

@@ -15,7 +15,8 @@ use crate::{
 
 const STARTS: usize = 10;
 /// What the data folder holds before: some thousand replies.
-const FILL: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Elapsed(Duration::from_secs(4)) };
+const FILL: Load =
+    Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Elapsed(Duration::from_secs(4)) };
 /// What each start does before its memory is taken.
 const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Turns(5) };
 const QUIET: Duration = Duration::from_secs(2);
@@ -57,7 +58,11 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
             judged: Judged::AtMost,
             runs: starts,
             straight: mock_starts,
-            notes: vec![format!("the folder held {} replies in {:.1} MiB", filled.all_replies, folder as f64 / 1048576.0)],
+            notes: vec![format!(
+                "the folder held {} replies in {:.1} MiB",
+                filled.all_replies,
+                folder as f64 / 1048576.0
+            )],
         },
         Figure {
             name: "resident memory idle".to_owned(),

@@ -63,9 +63,10 @@ async fn through_parlance(rig: &Rig, run: usize) -> Fallible<f64> {
     }
     sleep(Duration::from_secs(2)).await;
     let before = resident_kib(server.pid)?;
-    let streams = timeout(OPEN_TIMEOUT, open_all(SUBSCRIBERS, |number| subscribe(server.address, &tasks[number % TASKS])))
-        .await
-        .map_err(|_| "the streams do not open")??;
+    let streams =
+        timeout(OPEN_TIMEOUT, open_all(SUBSCRIBERS, |number| subscribe(server.address, &tasks[number % TASKS])))
+            .await
+            .map_err(|_| "the streams do not open")??;
     sleep(SETTLE).await;
     let each = (resident_kib(server.pid)? - before) / SUBSCRIBERS as f64;
 
@@ -81,7 +82,7 @@ async fn through_parlance(rig: &Rig, run: usize) -> Fallible<f64> {
 
 /// Opens a stream and reads up to the first text.
 async fn subscribe(server: SocketAddr, task: &str) -> Fallible<EventStream> {
-    let mut stream = api::open_stream(Connection::open(server).await?, task, None).await?;
+    let mut stream = api::open_stream(Connection::open(server).await?, &api::stream_path(task), None).await?;
     while let Some(frame) = stream.next().await? {
         match frame.event {
             "delta" => return Ok(stream),
@@ -128,7 +129,8 @@ async fn straight_to_mock(rig: &Rig) -> Fallible<f64> {
     let before = resident_kib(rig.mock.pid)?;
     let mock = rig.mock.address;
     let streams = open_all(SUBSCRIBERS, async |number| {
-        let mut stream = open_chat(Connection::open(mock).await?, &format!("Stalled stream {number} {STALLED}")).await?;
+        let mut stream =
+            open_chat(Connection::open(mock).await?, &format!("Stalled stream {number} {STALLED}")).await?;
         stream.next().await?.ok_or("the stream ended")?;
         Ok(stream)
     });

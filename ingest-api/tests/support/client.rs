@@ -138,6 +138,10 @@ impl App {
         self.send(Request::get(path), "").await
     }
 
+    pub async fn get_owned(&self, path: String) -> Answer {
+        self.get(&path).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path), "").await
     }

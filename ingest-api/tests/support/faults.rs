@@ -96,6 +96,11 @@ impl FaultyStore {
         self.switch.0.store(fault as u8, Ordering::SeqCst);
     }
 
+    /// Writes an accepted message into the record.
+    pub async fn record(&self, event: &MessageSubmitted) {
+        self.inner.record_message_submitted(event).await.unwrap();
+    }
+
     async fn pass(&self) -> Result<(), PortError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.switch.pass().await

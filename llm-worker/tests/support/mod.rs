@@ -18,10 +18,10 @@ use parlance_shared::{
     log_view::{Entry, LogEvent},
     metrics::Metrics,
     port::{
-        bus::{Bus, BusAdmin as _, DeadLetter, Subscription},
+        bus::{Bus, BusAdmin as _, DeadLetter},
         llm::Llm,
         reply_log::ReplyLog,
-        turns::{Turns, WorkerId},
+        turns::WorkerId,
     },
     settings::TurnSettings,
     task::Task,

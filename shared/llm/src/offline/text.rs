@@ -77,12 +77,13 @@ pub(super) fn key_sentences<'a>(text: &'a str, most: usize) -> Vec<&'a str> {
         // By the root of the length: neither the longest nor the shortest wins by its length.
         sum as f64 / (count_words(sentence) as f64).sqrt().max(2.0)
     };
-    let mut scored: Vec<(usize, &'a str, f64)> = Vec::new();
-    for (position, sentence) in sentences(text).into_iter().enumerate() {
-        if scored.iter().all(|(_, other, _)| *other != sentence) {
-            scored.push((position, sentence, score(sentence)));
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let mut scored: Vec<(usize, &'a str, f64)> = sentences(text)
+        .into_iter()
+        .enumerate()
+        .filter(|(_, sentence)| seen.insert(*sentence))
+        .map(|(position, sentence)| (position, sentence, score(sentence)))
+        .collect();
     scored.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
     scored.truncate(most);
     scored.sort_by_key(|(position, ..)| *position);

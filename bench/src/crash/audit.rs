@@ -1,0 +1,224 @@
+//! After the last crash: what is stored, against what every subscriber was told.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use parlance_mock_llm::RequestRecord;
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::{
+    conversation::{Told, ToldTurn},
+    findings::{Finding, Flaw},
+    follower::resume,
+    plan::End,
+    world::{Call, World, read},
+};
+use crate::{
+    api::{Accepted, Message, Messages, Task, message_body, messages_path},
+    http::Connection,
+};
+
+/// The durable record may lag behind by this.
+const RECORD_LAG: Duration = Duration::from_secs(20);
+const POLL_PAUSE: Duration = Duration::from_millis(50);
+/// Small, so that pages are crossed.
+const PAGE: usize = 3;
+/// Workers that may be lost before a task is given up; fewer are no excuse.
+const LOST_WORKERS: u32 = 5;
+
+/// Checks one conversation.
+pub async fn audit(world: &World, told: &Told) {
+    for turn in &told.turns {
+        if let Err(finding) = audit_turn(world, turn).await {
+            world.findings.add(finding.at(&turn.plan.content));
+        }
+    }
+    if let Some(session) = &told.session
+        && let Err(finding) = audit_messages(world, session, &told.turns).await
+    {
+        world.findings.add(finding.at(format!("messages of {session}")));
+    }
+}
+
+async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
+    let Some(accepted) = &turn.accepted else { return Ok(()) };
+    let stored: Task = world.get(&format!("/v1/tasks/{}", accepted.task_id)).await?;
+    if !stored.has_ended() {
+        return Err(Finding::new(Flaw::Hanging, format!("{} is {}", stored.id, stored.status)));
+    }
+    if turn.end.as_ref().is_some_and(|end| *end != stored) {
+        return Err(Finding::new(Flaw::Disagreement, format!("stored {stored:?}, told {:?}", turn.end)));
+    }
+    judge_end(turn, &stored)?;
+    world.findings.count(match &stored.error {
+        Some(error) => format!("tasks failed: {}", error.code),
+        None => format!("tasks {}", stored.status),
+    });
+    if stored.attempt > 1 {
+        world.findings.count("tasks with more than one attempt");
+    }
+    for sample in &turn.samples {
+        resume(world, sample, &stored).await.map_err(|finding| finding.at(format!("resumed at {}", sample.id)))?;
+        world.findings.count("old cursors resumed");
+    }
+    if let Some(key) = &turn.plan.key {
+        let (headers, body) = (format!("idempotency-key: {key}\r\n"), message_body(&turn.plan.content));
+        // A key belongs to the whole request: the first message of a conversation was posted without its session.
+        for path in [messages_path(None), messages_path(Some(&accepted.session_id))] {
+            let call = Call::post(&path, &headers, Some(&body));
+            if let Ok(response) = world.try_call(call).await
+                && response.status == 202
+            {
+                let again: Accepted = read(&response, &path)?;
+                if again != *accepted {
+                    return Err(Finding::new(Flaw::Doubled, format!("{again:?} for the key of {accepted:?}")));
+                }
+                world.findings.count("POSTs repeated at the end");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the task may have ended so.
+fn judge_end(turn: &ToldTurn, stored: &Task) -> Result<(), Finding> {
+    let wrong = |flaw, why: &str| Err(Finding::new(flaw, format!("{why}: {stored:?}")));
+    let code = stored.error.as_ref().map(|error| error.code.as_str());
+    let workers_lost = code == Some("worker_lost") && stored.attempt >= LOST_WORKERS;
+    let as_it_must = match turn.plan.end {
+        End::Completed => stored.status == "completed" && code.is_none(),
+        End::Cancelled(_) => stored.status == "cancelled" && code.is_none(),
+        End::Failed(expected) => stored.status == "failed" && code == Some(expected),
+    };
+    if !as_it_must && !workers_lost {
+        return wrong(Flaw::WrongEnd, "wrong end");
+    }
+    if !turn.plan.may_be_said(&stored.reply.content, stored.status == "completed") {
+        return wrong(Flaw::Mixed, "the mock said no such thing");
+    }
+    Ok(())
+}
+
+/// Every accepted message once, one reply each, in order.
+async fn audit_messages(world: &World, session: &str, turns: &[ToldTurn]) -> Result<(), Finding> {
+    let since = Instant::now();
+    loop {
+        let messages = all_messages(world, session).await?;
+        match judge_messages(&messages, turns) {
+            // The record is written behind the reply: what is missing may still come. What is too much does not go.
+            Err(finding) if finding.flaw == Flaw::Lost && since.elapsed() < RECORD_LAG => sleep(POLL_PAUSE).await,
+            verdict => return verdict,
+        }
+    }
+}
+
+async fn all_messages(world: &World, session: &str) -> Result<Vec<Message>, Finding> {
+    let mut messages = Vec::new();
+    let mut path = format!("{}?limit={PAGE}", messages_path(Some(session)));
+    loop {
+        let page: Messages = world.get(&path).await?;
+        if page.data.len() > PAGE {
+            return Err(Finding::new(Flaw::BadAnswer, "a page is longer than its limit"));
+        }
+        messages.extend(page.data);
+        match page.next {
+            Some(next) => path = format!("{}?limit={PAGE}&after={next}", messages_path(Some(session))),
+            None => return Ok(messages),
+        }
+    }
+}
+
+fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result<(), Finding> {
+    let mut ids = HashSet::new();
+    for message in messages {
+        if !ids.insert(&message.id) || !ids.insert(&message.task_id) && message.role == "user" {
+            return Err(Finding::new(Flaw::Doubled, format!("{message:?}")));
+        }
+    }
+    let mut rest = messages;
+    for turn in turns {
+        let content = &turn.plan.content;
+        let Some((message, after)) = rest.split_first().filter(|(first, _)| first.content == *content) else {
+            if turn.accepted.is_none() {
+                // Its POST died on the way.
+                continue;
+            }
+            let flaw =
+                if messages.iter().any(|message| message.content == *content) { Flaw::Misordered } else { Flaw::Lost };
+            return Err(Finding::new(flaw, format!("{content:?} is not where it belongs")));
+        };
+        rest = after;
+        if message.role != "user" || turn.accepted.as_ref().is_some_and(|accepted| accepted.message_id != message.id) {
+            return Err(Finding::new(Flaw::Mixed, format!("{message:?}")));
+        }
+        let Some(end) = &turn.end else {
+            // Of unknown fate, but it was accepted: its reply belongs to it.
+            if let Some((reply, after)) = rest.split_first().filter(|(reply, _)| reply.task_id == message.task_id) {
+                if reply.role != "assistant" || !turn.plan.may_be_said(&reply.content, reply.status == "completed") {
+                    return Err(Finding::new(Flaw::Mixed, format!("{reply:?}")));
+                }
+                rest = after;
+            }
+            continue;
+        };
+        if message.status != end.status {
+            return Err(Finding::new(Flaw::Lost, format!("the task's end: {message:?}")));
+        }
+        match rest.split_first().filter(|(reply, _)| reply.task_id == message.task_id) {
+            Some((reply, after)) => {
+                let is_it = reply.role == "assistant" && end.reply.message_id.as_ref() == Some(&reply.id);
+                if !is_it || reply.content != end.reply.content {
+                    return Err(Finding::new(Flaw::Disagreement, format!("{reply:?} is not {end:?}")));
+                }
+                rest = after;
+            }
+            None if end.reply.content.is_empty() => {}
+            None => return Err(Finding::new(Flaw::Lost, format!("the reply to {content:?}"))),
+        }
+    }
+    match rest.first() {
+        Some(extra) => Err(Finding::new(Flaw::Doubled, format!("{extra:?} was never asked for"))),
+        None => Ok(()),
+    }
+}
+
+#[derive(Deserialize)]
+struct MockLog {
+    requests: Vec<RequestRecord>,
+}
+
+/// A message never misses the replies before it: every prompt held the reply to the turn before.
+pub async fn audit_prompts(world: &World, mock: std::net::SocketAddr, all_told: &[Told]) {
+    if let Err(finding) = try_audit_prompts(world, mock, all_told).await {
+        world.findings.add(finding.at("prompts"));
+    }
+}
+
+async fn try_audit_prompts(world: &World, mock: std::net::SocketAddr, all_told: &[Told]) -> Result<(), Finding> {
+    let failed = |error: std::io::Error| Finding::new(Flaw::BadAnswer, format!("the mock's log: {error}"));
+    let mut connection = Connection::open(mock).await.map_err(failed)?;
+    let response = connection.exchange(Duration::from_secs(60), "GET", "/mock/log", "", None).await.map_err(failed)?;
+    let log: MockLog = read(&response, "/mock/log")?;
+    let mut requests: HashMap<&str, Vec<&RequestRecord>> = HashMap::new();
+    for request in &log.requests {
+        requests.entry(&request.last_user_text).or_default().push(request);
+    }
+    for pair in all_told.iter().flat_map(|told| told.turns.windows(2)) {
+        let Some(before) = pair[0].end.as_ref().filter(|end| end.status == "completed") else { continue };
+        for request in requests.get(pair[1].plan.content.as_str()).into_iter().flatten() {
+            world.findings.count("prompts compared");
+            let has_reply =
+                request.messages.iter().filter(|message| message.content == before.reply.content).count() == 1;
+            if !has_reply {
+                return Err(Finding::new(
+                    Flaw::Forgotten,
+                    format!("{:?} lacks the reply before", pair[1].plan.content),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
