@@ -44,6 +44,17 @@ impl Task {
     pub fn has_ended(&self) -> bool {
         matches!(self.status.as_str(), "completed" | "failed" | "cancelled")
     }
+
+    /// Whether both tell the same of a task that has ended. The id of a reply that was never made may be unknown to one:
+    /// a task can be cancelled before anything but its own id has come to a worker.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let known = |task: &Self| task.reply.message_id.is_some() || !task.reply.content.is_empty();
+        let mut mine = self.clone();
+        if !known(self) || !known(other) {
+            mine.reply.message_id.clone_from(&other.reply.message_id);
+        }
+        mine == *other
+    }
 }
 
 /// A task's reply.

@@ -15,9 +15,13 @@ mod report;
 mod transcript;
 mod world;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
 use self::{findings::Findings, killer::Killer, plan::ConversationPlan, world::World};
 use crate::{
@@ -62,7 +66,15 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
     };
     let findings = Arc::new(Findings::default());
     let (mut killer, server, ready_at) = Killer::start(options, Arc::clone(&findings), random.fork()).await?;
-    let world = World { server, ready_at, findings: Arc::clone(&findings), patience: test.patience };
+    let posting = Arc::new(Notify::new());
+    let world = World {
+        server,
+        ready_at,
+        findings: Arc::clone(&findings),
+        posting: Arc::clone(&posting),
+        patience: test.patience,
+    };
+    let began = Instant::now();
 
     let mut conversations = JoinSet::new();
     for number in 0..test.conversations {
@@ -79,14 +91,22 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
         }
         Fallible::Ok(all_told)
     };
-    let all_told = killer.kill_during(test.kills, talk).await?;
+    let all_told = killer.kill_during(test.kills, &posting, talk).await?;
+    let talked = began.elapsed();
 
     // Once more, now that all is said: whatever was promised is on disk.
     killer.crash(Duration::ZERO).await?;
-    for told in &all_told {
-        audit::audit(&world, told).await;
-    }
     audit::audit_prompts(&world, mock.address, &all_told).await;
+    let mut audits = JoinSet::new();
+    for told in all_told {
+        let world = world.clone();
+        audits.spawn(async move { audit::audit(&world, &told).await });
+    }
+    while let Some(audited) = audits.join_next().await {
+        audited?;
+    }
     killer.stop().await?;
-    Ok(report::report(&findings, test.seed))
+    let audited = began.elapsed() - talked;
+    let (report, is_kept) = report::report(&findings, test.seed);
+    Ok((format!("{report}{:.1} s of talk, {:.1} s of audit\n", talked.as_secs_f64(), audited.as_secs_f64()), is_kept))
 }

@@ -261,6 +261,9 @@ mod tests {
                 stream.flush().await.unwrap();
                 tokio::task::yield_now().await;
             }
+            // Closed with the requests unread, the connection would be reset.
+            stream.shutdown().await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
         });
         Connection::open(address).await.unwrap()
     }

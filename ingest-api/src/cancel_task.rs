@@ -33,9 +33,7 @@ pub(crate) async fn cancel_task(
     let asked = state.turns.request_cancel(&call.caller.user, id);
     match bounded(limits.publish_timeout, "turns", asked).await? {
         CancelOutcome::Ended(task) => Ok(Json(*task)),
-        CancelOutcome::Requested => {
-            await_end(&state, &call.caller, task, limits.cancel_patience).await.map(Json)
-        }
+        CancelOutcome::Requested => await_end(&state, &call.caller, task, limits.cancel_patience).await.map(Json),
         CancelOutcome::UnknownTask => Err(Problem::task_not_found()),
     }
 }

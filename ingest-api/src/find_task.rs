@@ -49,8 +49,7 @@ async fn with_stored_origin(state: &ApiState, caller: &Caller, mut task: Task) -
         Lookup::Deleted => return Err(Problem::task_not_found()),
         Lookup::Unknown => times.accepted_at = times.accepted_at.or(IdMint::made_at(task.id)),
     }
-    *times =
-        Timings::from_instants(times.accepted_at, times.started_at, times.first_token_at, times.finished_at);
+    *times = Timings::from_instants(times.accepted_at, times.started_at, times.first_token_at, times.finished_at);
     Ok(task)
 }
 

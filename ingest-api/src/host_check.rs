@@ -62,8 +62,17 @@ mod tests {
             assert!(taken(host), "{host} was refused");
         }
         for host in [
-            "", "example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1:8080", "0.0.0.0", "[::]",
-            "evil@localhost", "localhost:80:80", "[::ffff:127.0.0.1]", "2130706433",
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1:8080",
+            "0.0.0.0",
+            "[::]",
+            "evil@localhost",
+            "localhost:80:80",
+            "[::ffff:127.0.0.1]",
+            "2130706433",
         ] {
             assert!(!taken(host), "{host} was taken");
         }

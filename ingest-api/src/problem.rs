@@ -87,11 +87,32 @@ impl Code {
     pub(crate) fn words() -> Vec<&'static str> {
         use Code::*;
         [
-            InvalidJson, InvalidField, MissingField, UnknownField, StrategyNotSupported, InvalidParameter,
-            UnknownParameter, DuplicateParameter, InvalidHeader, UnknownCursor, HostMissing, HostNotAllowed,
-            RouteNotFound, TaskNotFound, SessionNotFound, MethodNotAllowed, RequestTimeout, IdempotencyKeyReused,
-            SessionDeleted, BodyTooLarge, ContentTooLarge, UnsupportedMediaType, InternalError, Unavailable,
-            StorageFull, NotReady,
+            InvalidJson,
+            InvalidField,
+            MissingField,
+            UnknownField,
+            StrategyNotSupported,
+            InvalidParameter,
+            UnknownParameter,
+            DuplicateParameter,
+            InvalidHeader,
+            UnknownCursor,
+            HostMissing,
+            HostNotAllowed,
+            RouteNotFound,
+            TaskNotFound,
+            SessionNotFound,
+            MethodNotAllowed,
+            RequestTimeout,
+            IdempotencyKeyReused,
+            SessionDeleted,
+            BodyTooLarge,
+            ContentTooLarge,
+            UnsupportedMediaType,
+            InternalError,
+            Unavailable,
+            StorageFull,
+            NotReady,
         ]
         .map(|code| code.parts().1)
         .to_vec()
@@ -206,11 +227,9 @@ impl From<PortError> for Problem {
         let cause = error.to_string();
         match error {
             PortError::Unavailable { .. } => Self::unavailable(1, cause),
-            PortError::Full { .. } => {
-                Self::new(Code::StorageFull, "Nothing was stored. Try again once there is room.")
-                    .retry_after(30)
-                    .caused_by(cause)
-            }
+            PortError::Full { .. } => Self::new(Code::StorageFull, "Nothing was stored. Try again once there is room.")
+                .retry_after(30)
+                .caused_by(cause),
             PortError::Rejected { .. } => Self::internal(cause),
         }
     }
@@ -245,5 +264,16 @@ impl IntoResponse for Problem {
             response.extensions_mut().insert(Cause(cause));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_lists_every_code() {
+        let description: serde_json::Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
+        assert_eq!(description["components"]["schemas"]["ProblemCode"]["enum"], serde_json::json!(Code::words()));
     }
 }

@@ -29,11 +29,8 @@ pub(crate) struct SessionFields {
 }
 
 impl RequestBody for SessionFields {
-    const FIELDS: &'static [Field] = &[
-        ("heading", "a string, or null"),
-        ("instructions", "a string, or null"),
-        ("metadata", "an object, or null"),
-    ];
+    const FIELDS: &'static [Field] =
+        &[("heading", "a string, or null"), ("instructions", "a string, or null"), ("metadata", "an object, or null")];
 }
 
 impl SessionFields {

@@ -51,7 +51,12 @@ impl Faults {
         const ACCEPTED: &[&str] = &["the name of a model, of at most 200 characters"];
         let Some(name) = model else { return };
         if is_blank(name) || name.chars().count() > MAX_MODEL_CHARS || name.chars().any(char::is_control) {
-            self.add("model", Code::InvalidField, "must name a model in at most 200 characters, or be absent.", ACCEPTED);
+            self.add(
+                "model",
+                Code::InvalidField,
+                "must name a model in at most 200 characters, or be absent.",
+                ACCEPTED,
+            );
         } else if !allowed.is_empty() && !allowed.iter().any(|known| known == name) {
             let known: Vec<&str> = allowed.iter().map(String::as_str).collect();
             self.add("model", Code::InvalidField, "is not among the models that this server allows.", &known);
@@ -63,7 +68,8 @@ impl Faults {
         match strategy {
             None | Some("enqueue") => {}
             Some("interrupt" | "reject") => {
-                let detail = "is not supported by this version; \"enqueue\" is: the message waits for the reply before it.";
+                let detail =
+                    "is not supported by this version; \"enqueue\" is: the message waits for the reply before it.";
                 self.add("strategy", Code::StrategyNotSupported, detail, ACCEPTED);
             }
             Some(_) => self.add("strategy", Code::InvalidField, "must be \"enqueue\", or be absent.", ACCEPTED),
@@ -187,9 +193,6 @@ mod tests {
             f.instructions(Some(&"x".repeat(MAX_INSTRUCTIONS_BYTES + 1)));
             f.metadata(metadata.as_object());
         });
-        assert_eq!(
-            found,
-            ["content", "strategy", "strategy", "heading", "instructions", "metadata", "metadata.bad"]
-        );
+        assert_eq!(found, ["content", "strategy", "strategy", "heading", "instructions", "metadata", "metadata.bad"]);
     }
 }

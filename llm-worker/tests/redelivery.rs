@@ -2,24 +2,16 @@
 
 mod support;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::DateTime;
-use cloudevents::Event;
 use parlance_mock_llm::{Behaviour, Fault, Script, expected_reply};
 use parlance_shared::{
     Clock,
-    log_view::LogEvent,
+    cursor::{Cursor, Place},
+    log_view::{LogEvent, ResetData},
     port::{
-        PortError,
-        bus::{Bus, BusAdmin as _, Deliveries, Published, Subscription, Topic},
+        bus::{Bus as _, BusAdmin as _},
         reply_log::{AppendError, ReplyLog as _},
         turns::{ClaimError, ClaimOutcome, TurnEnd, TurnRequest, Turns as _, WorkerId},
     },
@@ -28,29 +20,6 @@ use parlance_shared::{
 };
 
 use crate::support::{Running, World, text};
-
-/// A bus that loses the first ends it is told.
-struct Forgetful {
-    bus: Arc<dyn Bus>,
-    failures: AtomicU32,
-}
-
-#[async_trait]
-impl Bus for Forgetful {
-    async fn ensure(&self, subscriptions: &[Subscription]) -> Result<(), PortError> {
-        self.bus.ensure(subscriptions).await
-    }
-    async fn publish(&self, topic: Topic, key: &str, event: Event) -> Result<Published, PortError> {
-        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if fails {
-            return Err(PortError::Unavailable { what: "bus", cause: "as the test wants it".into() });
-        }
-        self.bus.publish(topic, key, event).await
-    }
-    async fn subscribe(&self, subscription: Subscription, max: usize) -> Result<Box<dyn Deliveries>, PortError> {
-        self.bus.subscribe(subscription, max).await
-    }
-}
 
 #[tokio::test]
 async fn a_replay_of_everything_changes_nothing() {
@@ -95,17 +64,6 @@ async fn a_failed_task_stays_failed_and_its_message_in_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn an_end_that_could_not_be_announced_is_announced_later() {
-    let world = World::new(Script::default()).await;
-    let mut parts = world.parts("w1");
-    parts.bus = Arc::new(Forgetful { bus: parts.bus, failures: AtomicU32::new(2) });
-    let _worker = Running::start(parts);
-    let task = world.say(world.session(), "heard?").await;
-    let ended = world.ended(task).await;
-    assert_eq!(world.published(1).await[0].1.task, ended);
-}
-
-#[tokio::test]
 async fn what_is_handed_back_is_finished_by_the_next_worker() {
     let script =
         Script::in_turn([Behaviour::tokens(10_000).with_token_delay(Duration::from_millis(2))], Behaviour::tokens(20));
@@ -118,9 +76,15 @@ async fn what_is_handed_back_is_finished_by_the_next_worker() {
     assert_eq!(world.metrics.active_tasks.get(), 0);
 
     let _next = Running::start(world.parts("w2"));
-    let ended = world.ended(task).await;
+    // Well before the lease of the first worker would have run out.
+    let soon = Duration::from_secs(5);
+    let ended = tokio::time::timeout(soon, world.ended(task)).await.expect("the claim was not handed back");
     assert_eq!((ended.status, ended.attempt), (Status::Completed, 2));
     assert_eq!(ended.reply.content, expected_reply("relay", 20));
+    let seen = Some(Cursor { attempt: 1, place: Place::Text(30) });
+    let mut late = world.turns.follow(&world.user, task, seen).await.unwrap();
+    let reset = late.next().await.unwrap().unwrap().event;
+    assert_eq!(reset, LogEvent::Reset(ResetData { attempt: 2, reason: codes::HANDED_BACK.to_owned() }));
     assert_eq!(world.published(1).await[0].1.task, ended);
 }
 
@@ -146,7 +110,9 @@ async fn a_checkpoint_that_moves_during_the_turn_loses_neither_change() {
     let mut checkpoint = world.turns.checkpoint(&world.user, session).await.unwrap();
     checkpoint.checkpoint.instructions = Some("changed meanwhile".to_owned());
     world.turns.save_checkpoint(&world.user, session, checkpoint).await.unwrap();
-    assert_eq!(world.ended(task).await.status, Status::Completed);
+    let ended = world.ended(task).await;
+    assert_eq!((ended.status, ended.attempt), (Status::Completed, 1));
+    assert_eq!(world.mock.requests().len(), 1, "the provider was asked again");
     let after = world.turns.checkpoint(&world.user, session).await.unwrap().checkpoint;
     assert_eq!(after.instructions.as_deref(), Some("changed meanwhile"));
     assert_eq!(after.window.len(), 1);

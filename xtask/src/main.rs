@@ -1,2 +1,50 @@
-//! (being written)
-fn main() {}
+//! The project's habits: `cargo xtask test`, `lint`, `bench`, `sqlx`. Needs Rust and nothing else.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to a person")]
+
+mod bench;
+mod deny;
+mod lint;
+mod sqlx;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use workspace::Workspace;
+
+/// What a habit ends with: a sentence for a person when it failed.
+type Outcome = Result<(), String>;
+
+const USAGE: &str = "\
+usage: cargo xtask <habit>
+
+  test [cargo test's arguments]   build the programs, then run every test
+  lint                            format, clippy, dependencies, prepared queries
+  bench [names]                   measure speeds: first-token, throughput, subscribers, start, recovery
+  bench crash [--conversations N] [--turns N] [--kills N] [--seed N]
+                                  kill the server again and again, and check what everyone saw
+  sqlx [--check]                  write .sqlx anew from the migrations and the queries (--check: compare only)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((habit, rest)) = arguments.split_first() else {
+        eprintln!("{USAGE}");
+        return ExitCode::FAILURE;
+    };
+    let outcome = Workspace::find().and_then(|workspace| match (habit.as_str(), rest) {
+        ("test", rest) => test::run(&workspace, rest),
+        ("lint", []) => lint::run(&workspace),
+        ("bench", rest) => bench::run(&workspace, rest),
+        ("sqlx", []) => sqlx::prepare(&workspace),
+        ("sqlx", [flag]) if flag == "--check" => sqlx::check(&workspace),
+        _ => Err(USAGE.to_owned()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -49,7 +49,7 @@ async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
     if !stored.has_ended() {
         return Err(Finding::new(Flaw::Hanging, format!("{} is {}", stored.id, stored.status)));
     }
-    if turn.end.as_ref().is_some_and(|end| *end != stored) {
+    if turn.end.as_ref().is_some_and(|end| !end.agrees_with(&stored)) {
         return Err(Finding::new(Flaw::Disagreement, format!("stored {stored:?}, told {:?}", turn.end)));
     }
     judge_end(turn, &stored)?;
@@ -66,19 +66,13 @@ async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
     }
     if let Some(key) = &turn.plan.key {
         let (headers, body) = (format!("idempotency-key: {key}\r\n"), message_body(&turn.plan.content));
-        // A key belongs to the whole request: the first message of a conversation was posted without its session.
-        for path in [messages_path(None), messages_path(Some(&accepted.session_id))] {
-            let call = Call::post(&path, &headers, Some(&body));
-            if let Ok(response) = world.try_call(call).await
-                && response.status == 202
-            {
-                let again: Accepted = read(&response, &path)?;
-                if again != *accepted {
-                    return Err(Finding::new(Flaw::Doubled, format!("{again:?} for the key of {accepted:?}")));
-                }
-                world.findings.count("POSTs repeated at the end");
-            }
+        let path = messages_path(turn.posted_in.as_deref());
+        let response = world.call(Call::post(&path, &headers, Some(&body)), 202).await?;
+        let again: Accepted = read(&response, &path)?;
+        if again != *accepted {
+            return Err(Finding::new(Flaw::Doubled, format!("{again:?} for the key of {accepted:?}")));
         }
+        world.findings.count("POSTs repeated at the end");
     }
     Ok(())
 }
@@ -131,57 +125,75 @@ async fn all_messages(world: &World, session: &str) -> Result<Vec<Message>, Find
     }
 }
 
+/// Messages stand in the order in which they were accepted, replies in the order of their turns, each behind its message:
+/// a message that was posted ahead stands before the replies to those before it.
 fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result<(), Finding> {
     let mut ids = HashSet::new();
+    let mut turns_of_role = HashSet::new();
     for message in messages {
-        if !ids.insert(&message.id) || !ids.insert(&message.task_id) && message.role == "user" {
+        if !ids.insert(&message.id) || !turns_of_role.insert((&message.role, &message.task_id)) {
             return Err(Finding::new(Flaw::Doubled, format!("{message:?}")));
         }
     }
-    let mut rest = messages;
+    let mut asked = messages.iter().enumerate().filter(|(_, message)| message.role == "user").peekable();
+    let mut replied = messages.iter().enumerate().filter(|(_, message)| message.role != "user").peekable();
     for turn in turns {
         let content = &turn.plan.content;
-        let Some((message, after)) = rest.split_first().filter(|(first, _)| first.content == *content) else {
+        let Some((asked_at, message)) = asked.next_if(|(_, message)| message.content == *content) else {
             if turn.accepted.is_none() {
                 // Its POST died on the way.
                 continue;
             }
-            let flaw =
-                if messages.iter().any(|message| message.content == *content) { Flaw::Misordered } else { Flaw::Lost };
+            let is_elsewhere = messages.iter().any(|message| message.content == *content);
+            let flaw = if is_elsewhere { Flaw::Misordered } else { Flaw::Lost };
             return Err(Finding::new(flaw, format!("{content:?} is not where it belongs")));
         };
-        rest = after;
-        if message.role != "user" || turn.accepted.as_ref().is_some_and(|accepted| accepted.message_id != message.id) {
+        if turn.accepted.as_ref().is_some_and(|accepted| accepted.message_id != message.id) {
             return Err(Finding::new(Flaw::Mixed, format!("{message:?}")));
         }
-        let Some(end) = &turn.end else {
-            // Of unknown fate, but it was accepted: its reply belongs to it.
-            if let Some((reply, after)) = rest.split_first().filter(|(reply, _)| reply.task_id == message.task_id) {
-                if reply.role != "assistant" || !turn.plan.may_be_said(&reply.content, reply.status == "completed") {
-                    return Err(Finding::new(Flaw::Mixed, format!("{reply:?}")));
-                }
-                rest = after;
-            }
-            continue;
-        };
-        if message.status != end.status {
-            return Err(Finding::new(Flaw::Lost, format!("the task's end: {message:?}")));
+        let reply = replied.next_if(|(_, reply)| reply.task_id == message.task_id);
+        if reply.is_some_and(|(replied_at, reply)| replied_at < asked_at || reply.role != "assistant") {
+            return Err(Finding::new(Flaw::Misordered, format!("the reply to {content:?}")));
         }
-        match rest.split_first().filter(|(reply, _)| reply.task_id == message.task_id) {
-            Some((reply, after)) => {
-                let is_it = reply.role == "assistant" && end.reply.message_id.as_ref() == Some(&reply.id);
-                if !is_it || reply.content != end.reply.content {
-                    return Err(Finding::new(Flaw::Disagreement, format!("{reply:?} is not {end:?}")));
-                }
-                rest = after;
-            }
-            None if end.reply.content.is_empty() => {}
-            None => return Err(Finding::new(Flaw::Lost, format!("the reply to {content:?}"))),
-        }
+        judge_turn(turn, message, reply.map(|(_, reply)| reply))?;
     }
-    match rest.first() {
-        Some(extra) => Err(Finding::new(Flaw::Doubled, format!("{extra:?} was never asked for"))),
+    match asked.next().or_else(|| replied.next()) {
+        Some((_, extra))
+            if messages.iter().any(|message| message.role == "user" && message.task_id == extra.task_id) =>
+        {
+            Err(Finding::new(Flaw::Misordered, format!("{extra:?}")))
+        }
+        Some((_, extra)) => Err(Finding::new(Flaw::Doubled, format!("{extra:?} was never asked for"))),
         None => Ok(()),
+    }
+}
+
+fn judge_turn(turn: &ToldTurn, message: &Message, reply: Option<&Message>) -> Result<(), Finding> {
+    let Some(end) = &turn.end else {
+        // Of unknown fate, but it was accepted: it ends as any other does.
+        return match reply {
+            Some(reply) if !turn.plan.may_be_said(&reply.content, reply.status == "completed") => {
+                Err(Finding::new(Flaw::Mixed, format!("{reply:?}")))
+            }
+            _ if matches!(message.status.as_str(), "queued" | "running") => {
+                Err(Finding::new(Flaw::Lost, format!("the end of {message:?}")))
+            }
+            _ => Ok(()),
+        };
+    };
+    if message.status != end.status {
+        return Err(Finding::new(Flaw::Lost, format!("the end of {message:?}")));
+    }
+    match reply {
+        Some(reply)
+            if end.reply.message_id.as_ref().is_some_and(|id| *id != reply.id)
+                || reply.content != end.reply.content =>
+        {
+            Err(Finding::new(Flaw::Disagreement, format!("{reply:?} is not {end:?}")))
+        }
+        Some(_) => Ok(()),
+        None if end.reply.content.is_empty() => Ok(()),
+        None => Err(Finding::new(Flaw::Lost, format!("the reply of {end:?}"))),
     }
 }
 

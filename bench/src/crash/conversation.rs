@@ -39,6 +39,8 @@ pub struct Told {
 pub struct ToldTurn {
     /// What was in mind.
     pub plan: Arc<TurnPlan>,
+    /// The session it was posted in; `None` when it began one.
+    pub posted_in: Option<String>,
     /// The 202; `None` when the connection died and the POST could not be repeated: it may have been accepted.
     pub accepted: Option<Accepted>,
     /// How its stream said it ended.
@@ -65,7 +67,8 @@ pub async fn converse(world: World, mut plan: ConversationPlan) -> Told {
     let mut followed = JoinSet::new();
     for (index, turn) in told.plan.turns.clone().into_iter().enumerate() {
         let turn = Arc::new(turn);
-        let accepted = match post(&world, &turn, told.session.as_deref(), &mut random).await {
+        let posted_in = told.session.clone();
+        let accepted = match post(&world, &turn, posted_in.as_deref(), &mut random).await {
             Ok(accepted) => accepted,
             Err(finding) => {
                 world.findings.add(finding.at(&turn.content));
@@ -77,7 +80,7 @@ pub async fn converse(world: World, mut plan: ConversationPlan) -> Told {
             let (world, turn, accepted, random) = (world.clone(), Arc::clone(&turn), accepted.clone(), random.fork());
             followed.spawn(async move { (index, attend(&world, &turn, &accepted, random).await) });
         }
-        told.turns.push(ToldTurn { plan: turn, accepted, end: None, samples: Vec::new() });
+        told.turns.push(ToldTurn { plan: turn, posted_in, accepted, end: None, samples: Vec::new() });
         if !told.plan.posts_ahead {
             collect(&world, &mut followed, &mut told.turns).await;
         }
@@ -122,13 +125,14 @@ async fn post(
     let call = Call::post(&path, &headers, Some(&body));
     let since = Instant::now();
     let accepted: Accepted = loop {
+        world.posting.notify_waiters();
         match world.try_call(call).await {
             Ok(response) if response.status == 202 => break read(&response, &path)?,
             Ok(response) if response.status == 503 => world.findings.count("answers of 503"),
             Ok(response) => return Err(wrong_answer(call, &response)),
             Err(NoAnswer::NotSent) => {}
-            Err(NoAnswer::Unsure(_)) if turn.key.is_some() => world.findings.count("POSTs repeated with their key"),
-            Err(NoAnswer::Unsure(_)) => {
+            Err(NoAnswer::Unsure) if turn.key.is_some() => world.findings.count("POSTs repeated with their key"),
+            Err(NoAnswer::Unsure) => {
                 world.findings.count("POSTs of unknown fate");
                 return Ok(None);
             }
@@ -187,7 +191,7 @@ async fn attend(
     let Some(end) = ends.first().cloned() else {
         return Err(Finding::new(Flaw::Lost, "nobody saw its end"));
     };
-    if let Some(other) = ends.iter().find(|other| **other != end) {
+    if let Some(other) = ends.iter().find(|other| !other.agrees_with(&end)) {
         return Err(Finding::new(Flaw::Disagreement, format!("ended as {end:?} and as {other:?}")));
     }
     Ok((end, samples))

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{pin, sync::watch, time::sleep};
+use tokio::{
+    pin,
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
 
 use super::findings::Findings;
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
     process::{Process, ServerOptions},
     random::Random,
 };
+
+/// How long to wait for a POST to interrupt.
+const POST_WAIT: Duration = Duration::from_millis(500);
 
 /// The server's life.
 pub(super) struct Killer {
@@ -43,15 +50,25 @@ impl Killer {
     pub(super) async fn kill_during<T>(
         &mut self,
         kills: usize,
+        posting: &Notify,
         talk: impl Future<Output = Fallible<T>>,
     ) -> Fallible<T> {
         pin!(talk);
         for _ in 0..kills {
-            let life = Duration::from_millis(self.random.between(150, 1_500));
+            let life = Duration::from_millis(self.random.between(100, 1_000));
             let down = Duration::from_millis(self.random.between(0, 200));
+            let during_post = self.random.chance(50).then(|| Duration::from_micros(self.random.between(0, 4_000)));
+            let moment = async {
+                sleep(life).await;
+                if let Some(after) = during_post {
+                    // The moment between a message's arrival and its 202 is short; aim at it.
+                    let _ = timeout(POST_WAIT, posting.notified()).await;
+                    sleep(after).await;
+                }
+            };
             tokio::select! {
                 told = &mut talk => return told,
-                () = sleep(life) => {}
+                () = moment => {}
             }
             let is_killed_early = self.random.chance(20);
             // The talk must go on during the crash, and a crash is never left half done.

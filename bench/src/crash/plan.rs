@@ -114,7 +114,7 @@ impl TurnPlan {
             _ => {}
         }
         let word = fault.map(|fault| format!(" fault={fault}{times}")).unwrap_or_default();
-        let key = (!may_be_unsure || random.chance(70)).then(|| format!("key {name}"));
+        let key = (!may_be_unsure || random.chance(70)).then(|| format!("key-{}", name.replace(' ', "-")));
         Self {
             content: format!("{name} [[mock tokens={tokens} delay_ms={delay_ms} vary=1{word}]]"),
             tokens,

@@ -1,13 +1,15 @@
 //! What all conversations share: the server that comes and goes, and the findings.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
 
 use super::findings::{Finding, Findings, Flaw};
 use crate::{
@@ -27,6 +29,8 @@ pub struct World {
     pub ready_at: watch::Receiver<Option<Instant>>,
     /// What was seen.
     pub findings: Arc<Findings>,
+    /// Told at each POST of a message.
+    pub posting: Arc<Notify>,
     /// Nothing may take longer than this from its acceptance.
     pub patience: Duration,
 }
@@ -62,27 +66,10 @@ pub enum NoAnswer {
     /// It was never sent.
     NotSent,
     /// It may have been done.
-    Unsure(io::Error),
+    Unsure,
 }
 
 impl World {
-    /// Connects, however long the server is down.
-    ///
-    /// # Errors
-    /// When it does not come back.
-    pub async fn connect(&self) -> Result<Connection, Finding> {
-        let since = Instant::now();
-        loop {
-            match Connection::open(self.server).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if since.elapsed() > self.patience => {
-                    return Err(Finding::new(Flaw::Hanging, format!("no server: {error}")));
-                }
-                Err(_) => sleep(RETRY_PAUSE).await,
-            }
-        }
-    }
-
     /// One try on a fresh connection.
     ///
     /// # Errors
@@ -92,7 +79,7 @@ impl World {
         connection
             .exchange(CALL_TIMEOUT, call.method, call.path, call.headers, call.body)
             .await
-            .map_err(NoAnswer::Unsure)
+            .map_err(|_| NoAnswer::Unsure)
     }
 
     /// Repeats a call that may be done twice until the server answers; 503 counts as no answer.

@@ -134,7 +134,8 @@ mod tests {
         assert_eq!((&unknown["code"], &unknown["field"]), (&json!("unknown_field"), &json!("contents")));
         assert_eq!(unknown["accepted"], json!(["content", "metadata"]));
         assert_eq!(refused(r#"{"content": "a", "content": "b"}"#).await["field"], "content");
-        for text in ["", " ", "{", "nope", r#"{"content": "a"} x"#, r#"{"content": "\ud800"}"#, "{\"content\": \"a\nb\"}"]
+        for text in
+            ["", " ", "{", "nope", r#"{"content": "a"} x"#, r#"{"content": "\ud800"}"#, "{\"content\": \"a\nb\"}"]
         {
             let problem = refused(text).await;
             assert_eq!(problem["code"], "invalid_json", "{text:?} gave {problem}");

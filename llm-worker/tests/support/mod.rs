@@ -1,9 +1,11 @@
 //! A data folder with its bus and turns, a mock provider, and workers that a test starts and stops.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
 
 mod parts;
 pub mod providers;
+pub mod unwell;
 mod wait;
 
 use std::{sync::Arc, time::Duration};

@@ -1,5 +1,6 @@
 //! A data folder with its bus and store, and workers that a test starts and stops.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
 
 pub mod unwell;

@@ -1,12 +1,5 @@
 //! What every bus must keep. An adapter implements [`BusHarness`] and calls [`bus_conformance!`](crate::bus_conformance).
 
-#![allow(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a test suite fails by panicking"
-)]
-
 pub mod consumers;
 pub mod dead_letters;
 pub mod leases;
@@ -35,11 +28,11 @@ pub trait BusHarness: Send {
     fn now(&self) -> DateTime<Utc>;
 
     /// Lets time go by, for leases and waits too.
-    fn pass(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
+    fn pass(&mut self, time: Duration) -> impl Future<Output = ()>;
 
     /// As after `kill -9` and a new start: from here on [`BusHarness::bus`] is another process's, and what the test still
     /// holds of the old one has no effect on it, by being dropped neither.
-    fn restart(&mut self) -> impl Future<Output = ()> + Send;
+    fn restart(&mut self) -> impl Future<Output = ()>;
 
     /// Whether publishing an event again is noticed.
     fn knows_duplicates(&self) -> bool {
@@ -47,7 +40,7 @@ pub trait BusHarness: Send {
     }
 
     /// Checks what must hold inside, between any two steps.
-    fn check(&mut self) -> impl Future<Output = ()> + Send {
+    fn check(&mut self) -> impl Future<Output = ()> {
         async {}
     }
 }
@@ -154,6 +147,18 @@ async fn next_is(consumer: &mut Consumer, id: &str) -> Delivery {
     let delivery = next(consumer).await;
     assert_eq!(delivery.received.event.id(), id);
     delivery
+}
+
+/// The next ones, which must be these; keys may come in any order.
+async fn next_are<const N: usize>(consumer: &mut Consumer, ids: [&str; N]) -> [Delivery; N] {
+    let mut deliveries = Vec::new();
+    for _ in 0..N {
+        deliveries.push(next(consumer).await);
+    }
+    ids.map(|id| {
+        let place = deliveries.iter().position(|delivery| delivery.received.event.id() == id);
+        deliveries.swap_remove(place.unwrap_or_else(|| panic!("{id} must come")))
+    })
 }
 
 async fn next_done(consumer: &mut Consumer, id: &str) {

@@ -2,5 +2,7 @@
 //! the port alone. An adapter's tests make a harness and call each function of the suite.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
+pub mod bus;
 pub mod seeded;
+pub mod store;
 pub mod turns;

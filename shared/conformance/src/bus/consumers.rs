@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use cloudevents::AttributesReader as _;
 
 use super::{
-    BusHarness, MAIN, OTHER, consumer, done, main_consumer, next, next_done, next_is, nothing_waits, publish, stays_quiet,
+    BusHarness, MAIN, OTHER, consumer, done, main_consumer, next, next_done, next_is, nothing_waits, publish,
+    stays_quiet,
 };
 
 /// It is an error, not an endless wait.

@@ -5,7 +5,8 @@ use cloudevents::AttributesReader as _;
 use parlance_shared::port::bus::DeadLetter;
 
 use super::{
-    BusHarness, MAIN, OTHER, consumer, done, event, fail, main_consumer, next_done, next_is, nothing_waits, publish, settle,
+    BusHarness, MAIN, OTHER, consumer, done, event, fail, main_consumer, next_done, next_is, nothing_waits, publish,
+    settle,
 };
 
 async fn letters<H: BusHarness>(harness: &H) -> Vec<DeadLetter> {

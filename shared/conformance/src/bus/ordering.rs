@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BusHarness, done, main_consumer, next_done, next_is, nothing_waits, publish, retry, settle};
+use super::{BusHarness, done, main_consumer, next_are, next_done, next_is, nothing_waits, publish, retry, settle};
 
 /// The second follows the answer of the first; another key's does not wait.
 pub async fn one_message_of_a_key_is_out<H: BusHarness>(harness: H) {
@@ -10,8 +10,7 @@ pub async fn one_message_of_a_key_is_out<H: BusHarness>(harness: H) {
     for (key, id) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
         publish(&harness, key, id).await;
     }
-    let a1 = next_is(&mut consumer, "a1").await;
-    let b1 = next_is(&mut consumer, "b1").await;
+    let [a1, b1] = next_are(&mut consumer, ["a1", "b1"]).await;
     nothing_waits(&harness, &mut consumer).await;
     done(b1).await;
     nothing_waits(&harness, &mut consumer).await;

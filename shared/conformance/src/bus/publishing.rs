@@ -7,7 +7,8 @@ use cloudevents::AttributesReader as _;
 use parlance_shared::port::bus::{Published, Subscription, Topic};
 
 use super::{
-    BusHarness, MAIN, OTHER, TOPIC, consumer, done, event, main_consumer, next, next_done, next_is, nothing_waits, publish,
+    BusHarness, MAIN, OTHER, TOPIC, consumer, done, event, main_consumer, next, next_done, next_is, nothing_waits,
+    publish,
 };
 
 /// What was acknowledged is there after a crash, to the letter.

@@ -9,11 +9,13 @@ use cloudevents::AttributesReader as _;
 
 use parlance_shared::port::bus::{Delivery, Outcome, Subscription};
 
+use crate::seeded::Random;
+
 use super::{BusHarness, Consumer, MAIN, consumer, fail, next, publish, retry, settle};
 
 /// No lease ends by itself here: the model would have to guess.
 const PATIENT: Subscription = Subscription { lease: Duration::from_secs(600), ..MAIN };
-const KEYS: u64 = 5;
+const KEYS: usize = 5;
 const STEPS: usize = 150;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -22,7 +24,8 @@ pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut har
     harness.bus().ensure(&[PATIENT]).await.unwrap();
     for seed in 1..=6 {
         let consumer = consumer(&harness, PATIENT).await;
-        let mut run = Run { seed, random: Random(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };
+        let mut run =
+            Run { seed, random: Random::new(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };
         for _ in 0..STEPS {
             run.step(&mut harness).await;
             harness.check().await;
@@ -87,11 +90,11 @@ impl Run {
     }
 
     async fn answer_one(&mut self) {
-        let out = self.keys.values_mut().filter(|key| key.out.is_some()).count() as u64;
+        let out = self.keys.values_mut().filter(|key| key.out.is_some()).count();
         if out == 0 {
             return;
         }
-        let chosen = usize::try_from(self.random.below(out)).expect("small");
+        let chosen = self.random.below(out);
         let key = self.keys.values_mut().filter(|key| key.out.is_some()).nth(chosen).expect("it is there");
         let delivery = key.out.take().expect("it is out");
         match self.random.below(8) {
@@ -140,18 +143,5 @@ impl Run {
         }
         harness.check().await;
         super::nothing_waits(harness, &mut self.consumer).await;
-    }
-}
-
-/// `SplitMix64`: the same steps for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
     }
 }

@@ -7,6 +7,8 @@ use std::{
 
 /// A word shorter than this says little.
 const SHORTEST_TERM: usize = 3;
+/// A longer one is data rather than a word.
+const LONGEST_TERM: usize = 40;
 
 const LITTLE_WORDS: &[&str] = &[
     "about", "above", "after", "again", "all", "also", "and", "any", "are", "because", "been", "before", "being",
@@ -54,7 +56,8 @@ pub(super) fn count_words(text: &str) -> usize {
 pub(super) fn terms(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '’')
         .map(|word| word.trim_matches(['\'', '’']).to_lowercase())
-        .filter(|word| word.chars().count() >= SHORTEST_TERM && !LITTLE_WORDS.contains(&word.as_str()))
+        .filter(|word| (SHORTEST_TERM..=LONGEST_TERM).contains(&word.chars().count()))
+        .filter(|word| !LITTLE_WORDS.contains(&word.as_str()))
 }
 
 /// How often each term occurs, the most frequent first; among equals the one that comes first in the text.

@@ -29,6 +29,9 @@ const EVENT_OVERHEAD: usize = 64 * 1024;
 /// How long `[DONE]` may stay the last thing read. Read to its end, the connection serves the next request.
 const DRAIN: Duration = Duration::from_millis(20);
 
+/// The first letters of `data`, `event`, `id`, `retry`, a comment, an empty line, a byte order mark.
+const EVENT_STREAM_BEGINS: &[u8] = b"deir:\r\n\xef";
+
 /// The reply of one request. Dropping it drops the connection, unless the body was read to its end.
 pub(super) struct ReplyStream<S> {
     body: Pin<Box<S>>,
@@ -51,7 +54,7 @@ struct Progress {
     has_words: bool,
     refused: bool,
     finished: bool,
-    saw_event: bool,
+    first_byte: Option<u8>,
     body_ended: bool,
     /// An error that came along with text: the text goes first.
     failed: Option<LlmError>,
@@ -121,6 +124,7 @@ where
                     if Instant::now() >= self.deadlines.next() {
                         return Poll::Ready(Some(self.out_of_time()));
                     }
+                    self.reply.first_byte = self.reply.first_byte.or_else(|| bytes.first().copied());
                     self.unread = bytes;
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -150,7 +154,6 @@ where
                 Some(Ok(SseEvent::Retry(_))) => {}
                 Some(Ok(SseEvent::Message(event))) => {
                     self.bytes_since_event = 0;
-                    self.reply.saw_event = true;
                     if let Some(item) = self.on_event(&event) {
                         return Some(item);
                     }
@@ -296,8 +299,8 @@ where
         if self.reply.finished {
             return self.finish();
         }
-        if !self.reply.saw_event && self.bytes_since_event > 0 {
-            return self.fail(LlmErrorKind::BadResponse, "the answer holds no event");
+        if self.reply.first_byte.is_some_and(|byte| !EVENT_STREAM_BEGINS.contains(&byte)) {
+            return self.fail(LlmErrorKind::BadResponse, "the answer is no event stream");
         }
         self.fail(LlmErrorKind::StreamCut, detail)
     }

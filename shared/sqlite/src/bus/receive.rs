@@ -85,8 +85,7 @@ impl Drop for Slot {
 impl SqliteDeliveries {
     pub(super) fn new(bus: &Arc<Inner>, subscription: Subscription, max_outstanding: usize) -> Self {
         let signals = bus.signals(&subscription);
-        let slots =
-            Slots { max: max_outstanding.max(1), used: AtomicUsize::new(0), signals: Arc::clone(&signals) };
+        let slots = Slots { max: max_outstanding.max(1), used: AtomicUsize::new(0), signals: Arc::clone(&signals) };
         Self {
             bus: Arc::clone(bus),
             subscription,

@@ -25,7 +25,9 @@ static MIGRATOR: Migrator = sqlx::migrate!();
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// A later program made it.
-    #[error("the database has schema version {found}, this program knows up to {known}; use the newer program, or another DATA_DIR")]
+    #[error(
+        "the database has schema version {found}, this program knows up to {known}; use the newer program, or another DATA_DIR"
+    )]
     Newer {
         /// The version it has.
         found: i64,

@@ -17,10 +17,7 @@ use crate::database::refused;
 
 /// Stores the user's message and returns the id it is stored under: that of the task's first, should the request have
 /// been made twice.
-pub(super) async fn put_users(
-    connection: &mut SqliteConnection,
-    event: &MessageSubmitted,
-) -> sqlx::Result<MessageId> {
+pub(super) async fn put_users(connection: &mut SqliteConnection, event: &MessageSubmitted) -> sqlx::Result<MessageId> {
     let (task, message, session) =
         (event.task_id.to_string(), event.message_id.to_string(), event.session_id.to_string());
     let (owner, content, metadata) = (event.user_id.as_str(), event.content.as_str(), json(event.metadata.as_ref()));

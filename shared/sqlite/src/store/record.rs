@@ -8,19 +8,10 @@ use parlance_shared::{
 };
 use sqlx::SqliteConnection;
 
-use super::{
-    messages, sessions,
-    sessions::SessionState,
-    tasks,
-    tasks::Recorded,
-    values::millis,
-};
+use super::{messages, sessions, sessions::SessionState, tasks, tasks::Recorded, values::millis};
 use crate::database::refused;
 
-pub(super) async fn message_submitted(
-    connection: &mut SqliteConnection,
-    event: &MessageSubmitted,
-) -> sqlx::Result<()> {
+pub(super) async fn message_submitted(connection: &mut SqliteConnection, event: &MessageSubmitted) -> sqlx::Result<()> {
     let at = event.accepted_at.timestamp_millis();
     let session = sessions::touch(connection, &event.user_id, event.session_id, at, at).await?;
     let message_id = match session {

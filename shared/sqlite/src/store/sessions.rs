@@ -1,5 +1,6 @@
 //! Sessions and their tombstones.
 
+use futures_util::TryStreamExt as _;
 use parlance_shared::{
     SessionId, UserId,
     event::{SessionChanged, SessionDeleted},
@@ -7,7 +8,6 @@ use parlance_shared::{
     port::store::Lookup,
     session::Session,
 };
-use futures_util::TryStreamExt as _;
 use sqlx::SqliteConnection;
 
 use super::{

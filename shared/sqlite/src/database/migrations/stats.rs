@@ -64,9 +64,10 @@ async fn count(connection: &mut SqliteConnection) -> sqlx::Result<(Vec<TableStat
             .await?;
         tables.push(TableStats { table, rows: natural(rows), bytes: natural(bytes) });
     }
-    let free: i64 = sqlx::query_scalar("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
-        .fetch_one(&mut *moment)
-        .await?;
+    let free: i64 =
+        sqlx::query_scalar("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+            .fetch_one(&mut *moment)
+            .await?;
     moment.rollback().await?;
     Ok((tables, natural(free)))
 }

@@ -69,8 +69,13 @@ pub(super) fn states(applied: &[Applied]) -> Vec<MigrationState> {
         .iter()
         .map(|migration| {
             let description = migration.description.to_string();
-            let state =
-                MigrationState { version: migration.version, description, applied_at: None, pending: true, known: true };
+            let state = MigrationState {
+                version: migration.version,
+                description,
+                applied_at: None,
+                pending: true,
+                known: true,
+            };
             (migration.version, state)
         })
         .collect();

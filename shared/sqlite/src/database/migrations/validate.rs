@@ -5,8 +5,9 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 
 use super::{
-    MIGRATOR, latest_known,
+    MIGRATOR,
     inspect::{InspectError, Inspection},
+    latest_known,
     status::{Applied, applied, states},
 };
 
@@ -35,17 +36,25 @@ impl ValidationReport {
     pub fn problems(&self) -> Vec<String> {
         let known = latest_known();
         let mut problems = Vec::new();
-        problems.extend(self.drift.iter().map(|version| {
-            format!("migration {version} differs from the one that was applied to this database")
-        }));
+        problems.extend(
+            self.drift
+                .iter()
+                .map(|version| format!("migration {version} differs from the one that was applied to this database")),
+        );
         problems.extend(self.newer.iter().map(|version| {
-            format!("the database has schema version {version}, this program knows up to {known}; use the newer program")
+            format!(
+                "the database has schema version {version}, this program knows up to {known}; use the newer program"
+            )
         }));
         problems.extend(
-            self.unknown.iter().map(|version| format!("migration {version} was applied, but this program has no such one")),
+            self.unknown
+                .iter()
+                .map(|version| format!("migration {version} was applied, but this program has no such one")),
         );
         problems.extend(
-            self.pending.iter().map(|version| format!("migration {version} is not applied; run `parlance migrate init`")),
+            self.pending
+                .iter()
+                .map(|version| format!("migration {version} is not applied; run `parlance migrate init`")),
         );
         problems.extend(self.damage.iter().map(|finding| format!("the database is damaged: {finding}")));
         problems

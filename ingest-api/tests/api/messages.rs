@@ -1,9 +1,5 @@
 //! Accepting messages: what is answered, what is published, and that nothing is when anything is wrong.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod support;
-
 use std::time::Duration;
 
 use http::Request;
@@ -14,7 +10,7 @@ use parlance_shared::{
 };
 use serde_json::{Value, json};
 
-use support::{App, Fault};
+use crate::support::{App, Fault};
 
 fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> T {
     value.as_str().unwrap().parse().unwrap()
@@ -127,7 +123,8 @@ async fn another_users_session_is_as_unknown_as_one_that_never_was() {
     let body = json!({"content": "a"});
     let mut problems = Vec::new();
     for session in [foreign.to_string(), "ses_1".into(), foreign_task.to_string(), "%FF".into()] {
-        problems.push(app.post(&format!("/v1/sessions/{session}/messages"), &body).await.problem(404, "session_not_found"));
+        problems
+            .push(app.post(&format!("/v1/sessions/{session}/messages"), &body).await.problem(404, "session_not_found"));
     }
     problems.dedup();
     assert_eq!(problems.len(), 1);
@@ -205,7 +202,8 @@ async fn of_many_at_once_with_one_key_one_is_accepted() {
 async fn bad_keys_are_refused() {
     let app = App::start().await;
     for key in ["", "a b", "k".repeat(256).as_str()] {
-        let problem = app.post_with_key("/v1/messages", key, &json!({"content": "a"})).await.problem(400, "invalid_header");
+        let problem =
+            app.post_with_key("/v1/messages", key, &json!({"content": "a"})).await.problem(400, "invalid_header");
         assert_eq!(problem["field"], "Idempotency-Key");
     }
     app.assert_no_event().await;

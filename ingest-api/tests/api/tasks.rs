@@ -1,9 +1,5 @@
 //! Reading, awaiting and cancelling tasks.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -14,7 +10,7 @@ use parlance_shared::{
 };
 use serde_json::{Value, json};
 
-use support::{App, Fault};
+use crate::support::{App, Fault};
 
 async fn submit(app: &App) -> (String, MessageSubmitted) {
     let path = app.post("/v1/messages", &json!({"content": "a"})).await.header("location").to_owned();
@@ -108,7 +104,10 @@ async fn strange_waits_are_refused() {
     let (task, _) = submit(&app).await;
     for wait in ["-1", "56", "99999999999999999999", "", "1.5", "soon"] {
         let problem = app.get(&format!("{task}?wait={wait}")).await.problem(400, "invalid_parameter");
-        assert_eq!((&problem["field"], &problem["accepted"]), (&json!("wait"), &json!(["a whole number from 0 to 55"])));
+        assert_eq!(
+            (&problem["field"], &problem["accepted"]),
+            (&json!("wait"), &json!(["a whole number from 0 to 55"]))
+        );
     }
     app.get(&format!("{task}?wait=1&wait=1")).await.problem(400, "duplicate_parameter");
     app.get(&format!("{task}?timeout=1")).await.problem(400, "unknown_parameter");

@@ -1,8 +1,6 @@
 //! A served API on embedded adapters in a folder of its own, and the parts of the process around it that tests play:
 //! the worker that answers, the one that persists, and clients.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 mod client;
 mod faults;
 mod worker;
@@ -26,7 +24,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub use self::{
-    client::{Answer, Events, Frame},
+    client::{Answer, Frame},
     faults::{Fault, FaultyBus, FaultyStore},
     worker::Attempt,
 };
@@ -41,6 +39,8 @@ pub struct App {
     pub mint: IdMint,
     pub user: UserId,
     pub database: Database,
+    /// The accept loop; it ends when every connection has.
+    pub serving: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
     events: tokio::sync::Mutex<Box<dyn Deliveries>>,
     _folder: TempDir,
 }
@@ -81,9 +81,9 @@ impl App {
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        lifecycle.spawn(serve(listener, state.clone()));
+        let serving = std::sync::Mutex::new(Some(lifecycle.spawn(serve(listener, state.clone()))));
         let user = Caller::local().user;
-        Self { address, state, bus, store, turns, mint, user, database, events, _folder: folder }
+        Self { address, state, bus, store, turns, mint, user, database, serving, events, _folder: folder }
     }
 
     /// The next event that was published, answered.
@@ -113,7 +113,15 @@ impl App {
         }
     }
 
-    /// What a metric's line says.
+    /// Lets the one ended task's text expire; the durable record has it.
+    pub async fn expire_one_reply(&self) {
+        while self.turns.expire_replies(Duration::ZERO).await.unwrap() == 0 {
+            // It ended in this very millisecond.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Streams that are open.
     pub fn live_subscribers(&self) -> i64 {
         self.state.metrics.live_subscribers.get()
     }

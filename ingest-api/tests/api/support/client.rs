@@ -156,8 +156,7 @@ impl App {
     }
 
     pub async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
-        let request =
-            Request::post(path).header("content-type", "application/json").header("idempotency-key", key);
+        let request = Request::post(path).header("content-type", "application/json").header("idempotency-key", key);
         self.send(request, body.to_string()).await
     }
 

@@ -1,0 +1,17 @@
+//! The real binary from the outside: its command line, its signals, its exit codes, its logs, its HTTP.
+//!
+//! The provider is the mock LLM, in the test's own process. What single endpoints accept is tested where they are; here
+//! is what only the whole process shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
+mod cancel;
+mod crash;
+mod cursors;
+mod failures;
+mod full_disk;
+mod graceful_stop;
+mod logs;
+mod migrate;
+mod start_up;
+mod support;
+mod turns_in_order;

@@ -1,0 +1,77 @@
+//! What we depend on: licences, sources, banned crates and known vulnerabilities, by cargo-deny.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    lint::Verdict,
+    workspace::{self, Workspace},
+};
+
+/// The one version that is installed when it is missing.
+const VERSION: &str = "0.20.2";
+/// A machine without a network must not wait for ever.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+const DEPENDENCIES: &str = "dependencies (bans, licences, sources)";
+const ADVISORIES: &str = "known vulnerabilities (advisories)";
+
+pub(crate) fn checks(workspace: &Workspace) -> Vec<(&'static str, Verdict)> {
+    let program = match find_or_install(workspace) {
+        Ok(program) => program,
+        Err(why) => return vec![(DEPENDENCIES, Verdict::Failed(why))],
+    };
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(&workspace.root).args(["--log-level", "warn"]).args(arguments);
+        command
+    };
+    let dependencies = workspace::run(&mut deny(&["check", "bans", "licenses", "sources"])).into();
+    let advisories = match fetch(deny(&["fetch", "db"])) {
+        Ok(()) => workspace::run(&mut deny(&["check", "--disable-fetch", "advisories"])).into(),
+        Err(why) => Verdict::Skipped(format!("the advisory database can't be fetched ({why})")),
+    };
+    vec![(DEPENDENCIES, dependencies), (ADVISORIES, advisories)]
+}
+
+/// The program of our version: on the path, or in the target folder.
+fn find_or_install(workspace: &Workspace) -> Result<PathBuf, String> {
+    let tools = workspace.target.join("tools");
+    let installed = tools.join("bin/cargo-deny");
+    for candidate in [PathBuf::from("cargo-deny"), installed.clone()] {
+        if is_our_version(&candidate) {
+            return Ok(candidate);
+        }
+    }
+    let mut install =
+        workspace.cargo(&["install", "cargo-deny", "--locked", "--no-default-features", "--version", VERSION]);
+    workspace::run(install.arg("--root").arg(&tools))?;
+    Ok(installed)
+}
+
+fn is_our_version(program: &PathBuf) -> bool {
+    let output = Command::new(program).arg("--version").stderr(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == format!("cargo-deny {VERSION}"))
+}
+
+fn fetch(mut command: Command) -> Result<(), String> {
+    eprintln!("+ {}", workspace::shown(&command));
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let since = Instant::now();
+    loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(status.to_string()),
+            None if since.elapsed() > FETCH_TIMEOUT => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("no answer within {} s", FETCH_TIMEOUT.as_secs()));
+            }
+            None => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}

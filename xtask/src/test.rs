@@ -1,0 +1,80 @@
+//! `cargo xtask test`: builds the programs that tests run as black boxes, then runs every test, and says how many ran.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use crate::{
+    Outcome,
+    workspace::{self, Workspace, shown},
+};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    programs: u64,
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
+    build(workspace)?;
+    let programs = workspace.target.join("debug");
+    let mut test = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    test.args(arguments)
+        .env("PARLANCE_BIN", programs.join("parlance"))
+        .env("PARLANCE_MOCK_LLM_BIN", programs.join("parlance-mock-llm"))
+        .stdout(Stdio::piped());
+    let shown = shown(&test);
+    eprintln!("+ {shown}");
+    let mut child = test.spawn().map_err(|error| format!("{shown}: {error}"))?;
+    let mut totals = Totals::default();
+    for line in BufReader::new(child.stdout.take().ok_or("no output")?).lines() {
+        let line = line.map_err(|error| format!("{shown}: {error}"))?;
+        println!("{line}");
+        totals.add(&line);
+    }
+    let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
+    println!(
+        "\n{} tests passed, {} failed, {} ignored, in {} test programs",
+        totals.passed, totals.failed, totals.ignored, totals.programs
+    );
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+fn build(workspace: &Workspace) -> Outcome {
+    workspace::run(&mut workspace.cargo(&["build", "--package", "parlance", "--package", "parlance-mock-llm"]))
+}
+
+impl Totals {
+    /// Counts a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        self.programs += 1;
+        for part in result.split(['.', ';']) {
+            let Some((number, word)) = part.trim().split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match word {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_added_up() {
+        let mut totals = Totals::default();
+        totals.add("test result: ok. 30 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.10s");
+        totals.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s");
+        totals.add("test a::b ... ok");
+        assert_eq!(totals, Totals { programs: 2, passed: 32, failed: 1, ignored: 1 });
+    }
+}
