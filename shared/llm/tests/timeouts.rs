@@ -67,6 +67,7 @@ async fn the_whole_reply_s_limit_also_bounds_the_wait_for_the_head() {
     assert_eq!(ask(&settings, "x").await.kind(), ReplyTimeout);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connecting_has_a_limit() {
     // A listener with a full backlog: the kernel answers no further SYN.

@@ -208,7 +208,7 @@ async fn a_read_only_folder_can_be_looked_at() {
     let folder = initialised().await;
     let permissions = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
     permissions(0o555);
-    // Root may write anywhere: then this shows only that looking leaves nothing behind.
+    // Root may write anywhere: then this shows only that looking works.
     let writable = fs::write(folder.path().join("probe"), "").is_ok();
     assert!(migrations::status(folder.path()).await.unwrap().iter().all(|state| !state.pending));
     assert!(migrations::validate(folder.path()).await.unwrap().is_valid());

@@ -1,5 +1,7 @@
 //! The conformance suite of turns and reply log on SQLite, and what is SQLite's own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,7 +1,7 @@
 //! The schema's versions, kept in `schema_migrations`, and what `parlance migrate` does with them.
 //!
 //! - [`init`] brings a folder up to date, as the program itself does when it starts; it takes the folder's lock.
-//! - [`status`], [`validate`] and [`stats`] only read, also beside a running program, and make nothing that is not there.
+//! - [`status`], [`validate`] and [`stats`] only read, also beside a running program, and make no database where there is none.
 
 mod init;
 mod inspect;

@@ -1,4 +1,5 @@
-//! Opens a folder's database to look at it, without changing or making anything.
+//! Opens a folder's database to look at it. SQLite may leave its (empty) `-wal` and `-shm` files beside it, as any reader of
+//! a WAL database does; nothing else is made or changed.
 
 use std::{
     io,

@@ -31,7 +31,7 @@ pub struct TableStats {
     pub bytes: u64,
 }
 
-/// Counts rows and pages, as of one moment.
+/// Counts rows and pages, as of one moment. Takes as long as reading the file.
 ///
 /// # Errors
 /// See [`InspectError`].
