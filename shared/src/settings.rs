@@ -79,7 +79,8 @@ pub struct LlmSettings {
 impl fmt::Debug for LlmSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LlmSettings")
-            .field("base_url", &self.base_url.as_ref().map(url::Url::as_str))
+            // Only the host: a URL can hold a password.
+            .field("base_url_host", &self.base_url.as_ref().and_then(url::Url::host_str))
             .field("api_key", &self.api_key)
             .field("model", &self.model)
             .finish_non_exhaustive()
