@@ -3,18 +3,17 @@
 //! Not `axum::serve`: the bounds that keep a stranger from holding a connection for nothing, and an idle subscriber
 //! small, are set where hyper has them.
 
+mod calls;
+mod client_io;
 mod connection;
-mod stall_guard;
+mod long_answer;
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
+pub(crate) use self::calls::LongLived;
 use self::connection::Connections;
 use crate::{router::router, state::ApiState};
 
@@ -25,7 +24,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
     let lifecycle = state.lifecycle.clone();
     let slots = Arc::new(Semaphore::new(state.limits.connections));
-    let connections = Connections::new(router(state.clone()), &state);
+    let connections = Arc::new(Connections::new(router(state.clone()), &state));
     loop {
         let next = async {
             // Closed never happens: nobody closes it.
@@ -39,7 +38,7 @@ pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
         };
         match accepted {
             Ok((socket, _)) => {
-                let serving = connections.serve(socket);
+                let serving = connections.clone().serve(socket);
                 lifecycle.spawn(async move {
                     serving.await;
                     drop(slot);
@@ -60,11 +59,4 @@ pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-fn prepare(socket: &TcpStream) {
-    // A token must not wait for the one before it to be acknowledged.
-    if let Err(error) = socket.set_nodelay(true) {
-        debug!(%error, "the connection keeps Nagle's algorithm");
-    }
 }

@@ -24,6 +24,7 @@ use crate::{
     find_task::{find_task, follow_problem, unknown_cursor},
     problem::Problem,
     reply_stream::ReplyStream,
+    serve::LongLived,
     state::ApiState,
     stored_reply::StoredReply,
 };
@@ -57,7 +58,7 @@ pub(crate) async fn stream_reply(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(stream.into_chunks())).into_response())
+    Ok((axum::Extension(LongLived), headers, Body::from_stream(stream.into_chunks())).into_response())
 }
 
 /// A reconnecting EventSource repeats its URL and adds the header, so the header is the later word.

@@ -1,19 +1,33 @@
-//! One connection: HTTP/1.1 with small buffers, from its first byte to a graceful or a forced end.
+//! One connection, from its first byte to a graceful or a forced end: requests are hyper's, long streams are ours.
+//!
+//! hyper keeps 16 KiB of buffers per connection, which is nothing for a request and too much for thousands of clients
+//! that wait for a word. So the answer to a stream's request is taken from hyper together with the socket, written by
+//! [`super::long_answer`], and after its end a new hyper connection goes on with whatever the client asks next.
 
-use std::{pin::pin, sync::Arc, time::Duration};
-
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
-use parlance_shared::Lifecycle;
+
+use axum::{Router, response::IntoResponse as _};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parlance_shared::{Clock, Lifecycle};
 use tokio::{net::TcpStream, time::sleep};
 use tracing::debug;
 
-use super::{prepare, stall_guard::StallGuard};
-use crate::state::ApiState;
+use super::{
+    calls::{Calls, Handoff, LongAnswer},
+    client_io::ClientIo,
+    long_answer,
+};
+use crate::{
+    problem::{Code, Problem},
+    state::ApiState,
+};
 
 /// Room for a request's line and headers, and the most that is read at a time.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -26,8 +40,20 @@ pub(super) struct Connections {
     http: http1::Builder,
     router: Router,
     lifecycle: Lifecycle,
+    clock: Clock,
     write_stall: Duration,
 }
+
+/// How hyper's part of a connection ended.
+enum Http {
+    Over,
+    /// The client did not finish the head of its request in time.
+    Late(ClientIo),
+    /// A long answer is ours to write.
+    Handed(ClientIo, LongAnswer),
+}
+
+type Serving = http1::Connection<TokioIo<ClientIo>, Calls>;
 
 impl Connections {
     pub(super) fn new(router: Router, state: &Arc<ApiState>) -> Self {
@@ -36,35 +62,113 @@ impl Connections {
             .header_read_timeout(state.limits.header_timeout)
             .max_buf_size(BUFFER_BYTES)
             .pipeline_flush(false);
-        Self { http, router, lifecycle: state.lifecycle.clone(), write_stall: state.limits.write_stall }
+        let (lifecycle, clock) = (state.lifecycle.clone(), state.clock.clone());
+        Self { http, router, lifecycle, clock, write_stall: state.limits.write_stall }
     }
 
     /// Serves until the client leaves or the process stops.
-    pub(super) fn serve(&self, socket: TcpStream) -> impl Future<Output = ()> + Send + 'static {
-        prepare(&socket);
-        let io = TokioIo::new(StallGuard::new(socket, self.write_stall));
-        let serving = self.http.serve_connection(io, TowerToHyperService::new(self.router.clone()));
-        let lifecycle = self.lifecycle.clone();
-        async move {
-            let mut serving = pin!(serving);
-            let ended = tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = lifecycle.stopping().cancelled() => {
-                    serving.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = serving => ended,
-                        () = cut(&lifecycle) => Ok(()),
+    pub(super) async fn serve(self: Arc<Self>, socket: TcpStream) {
+        // A token must not wait for the one before it to be acknowledged.
+        if let Err(error) = socket.set_nodelay(true) {
+            debug!(%error, "the connection keeps Nagle's algorithm");
+        }
+        let mut io = ClientIo::new(socket, self.write_stall);
+        loop {
+            // Boxed, so that nothing of hyper is kept while a long answer is written.
+            io = match Box::pin(self.serve_http(io)).await {
+                Http::Over => return,
+                Http::Late(io) => return self.tell_late(io).await,
+                Http::Handed(mut io, answer) => {
+                    let keeps = answer.keeps_connection && !self.lifecycle.stopping().is_cancelled();
+                    let head = long_answer::head(&answer.response, &self.clock, keeps);
+                    let written = self.unless_cut(long_answer::write(&mut io, head, answer.response)).await;
+                    match written {
+                        Some(Ok(())) if keeps && !self.lifecycle.stopping().is_cancelled() => io,
+                        Some(Ok(())) => return close(io).await,
+                        Some(Err(error)) => return debug!(%error, "a stream's client is gone"),
+                        None => return,
                     }
                 }
             };
-            if let Err(error) = ended {
+        }
+    }
+
+    async fn serve_http(&self, io: ClientIo) -> Http {
+        let handoff = Arc::new(Handoff::new(&io));
+        let calls = Calls::new(self.router.clone(), handoff.clone());
+        let mut serving = self.http.serve_connection(TokioIo::new(io), calls);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = std::future::poll_fn(|context| poll_http(&mut serving, &handoff, context)) => break ended,
+                () = self.lifecycle.stopping().cancelled(), if !stopping => {
+                    stopping = true;
+                    Pin::new(&mut serving).graceful_shutdown();
+                }
+                () = self.cut(), if stopping => return Http::Over,
+            }
+        };
+        match ended {
+            Ok(None) => Http::Over,
+            Ok(Some(answer)) => {
+                let parts = serving.into_parts();
+                let mut io = parts.io.into_inner();
+                io.unread(&parts.read_buf);
+                Http::Handed(io, answer)
+            }
+            Err(error) => {
                 debug!(%error, "connection ended");
+                let parts = serving.into_parts();
+                // Nothing was begun on a connection that was only kept open.
+                if error.is_timeout() && !parts.read_buf.is_empty() {
+                    Http::Late(parts.io.into_inner())
+                } else {
+                    Http::Over
+                }
             }
         }
     }
+
+    async fn tell_late(&self, mut io: ClientIo) {
+        let answer = Problem::new(Code::RequestTimeout, "The request's line and headers were not complete in time.")
+            .into_response();
+        let head = long_answer::head(&answer, &self.clock, false);
+        if let Some(Ok(())) = self.unless_cut(long_answer::write(&mut io, head, answer)).await {
+            close(io).await;
+        }
+    }
+
+    async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.cut() => None,
+        }
+    }
+
+    async fn cut(&self) {
+        self.lifecycle.aborting().cancelled().await;
+        sleep(LAST_BYTES).await;
+    }
 }
 
-async fn cut(lifecycle: &Lifecycle) {
-    lifecycle.aborting().cancelled().await;
-    sleep(LAST_BYTES).await;
+fn poll_http(
+    serving: &mut Serving,
+    handoff: &Handoff,
+    context: &mut Context<'_>,
+) -> Poll<Result<Option<LongAnswer>, hyper::Error>> {
+    let ended = Pin::new(serving).poll(context);
+    match (ended, handoff.take()) {
+        (Poll::Ready(ended), _) => Poll::Ready(ended.map(|()| None)),
+        (Poll::Pending, Some(answer)) => Poll::Ready(Ok(Some(answer))),
+        (Poll::Pending, None) => Poll::Pending,
+    }
+}
+
+async fn close(mut io: ClientIo) {
+    let closed: io::Result<()> = tokio::io::AsyncWriteExt::shutdown(&mut io).await;
+    if let Err(error) = closed {
+        debug!(%error, "the client had closed before");
+    }
 }

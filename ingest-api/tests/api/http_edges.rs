@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
+use parlance_shared::task::Status;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -77,7 +78,8 @@ async fn a_body_that_never_ends_is_a_408() {
 #[tokio::test]
 async fn headers_that_never_end_and_idle_connections_are_closed() {
     let app = App::start_with(|state| state.limits.header_timeout = Duration::from_millis(100)).await;
-    assert_eq!(app.raw(b"GET /health HTTP/1.1\r\nhost: loc").await, "");
+    let late = app.raw(b"GET /health HTTP/1.1\r\nhost: loc").await;
+    assert!(late.starts_with("HTTP/1.1 408") && late.contains("request_timeout"), "{late}");
     assert_eq!(app.raw(b"").await, "");
     let answered = app.raw(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
@@ -142,4 +144,55 @@ async fn a_client_that_takes_nothing_is_dropped() {
         attempt.say(&piece).await;
     }
     until("it is dropped", || app.live_subscribers() == 0).await;
+}
+
+/// A stream is taken from hyper and the connection given back to it: requests before, after and meanwhile are answered.
+#[tokio::test]
+async fn a_connection_goes_on_after_a_stream() {
+    let app = App::start().await;
+    let location = app.post("/v1/messages", &json!({"content": "a"})).await.header("location").to_owned();
+    let submitted = parlance_shared::event::from_cloud_event(&app.event().await).unwrap();
+    let mut attempt = app.claim(&submitted).await;
+    attempt.say("whole").await;
+    app.end(attempt, Status::Completed).await;
+    let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let stream = format!("GET {location}/stream HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let last = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let answers = app.raw(format!("{health}{stream}{health}{stream}{last}").as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 5, "{answers}");
+    assert_eq!(answers.matches("\r\n0\r\n\r\nHTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(answers.matches("event: done").count(), 2);
+
+    // Asked to close, it closes; old and odd requests are answered the plain way.
+    let closing = format!("GET {location}/stream HTTP/1.1\r\nhost: localhost\r\nconnection: Close\r\n\r\n");
+    let answer = app.raw(closing.as_bytes()).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("0\r\n\r\n"), "{answer}");
+    let old = app.raw(format!("GET {location}/stream HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes()).await;
+    assert!(old.contains("event: done") && !old.contains("chunked"), "{old}");
+    let head = format!("HEAD {location}/stream HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let head = app.raw(head.as_bytes()).await;
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n") && !head.contains("event:"), "{head}");
+    until("no subscriber is left", || app.live_subscribers() == 0).await;
+}
+
+#[tokio::test]
+async fn a_request_sent_during_a_stream_waits_for_its_end() {
+    let app = App::start().await;
+    let location = app.post("/v1/messages", &json!({"content": "a"})).await.header("location").to_owned();
+    let submitted = parlance_shared::event::from_cloud_event(&app.event().await).unwrap();
+    let mut attempt = app.claim(&submitted).await;
+    let mut socket = TcpStream::connect(app.address).await.unwrap();
+    let stream = format!("GET {location}/stream HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    socket.write_all(stream.as_bytes()).await.unwrap();
+    until("it has subscribed", || app.live_subscribers() == 1).await;
+    for part in ["GET /health HTTP/1.1\r\nhost: loc", "alhost\r\nconnection: close\r\n\r\n"] {
+        socket.write_all(part.as_bytes()).await.unwrap();
+        attempt.say("word ").await;
+    }
+    app.end(attempt, Status::Completed).await;
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).await.unwrap();
+    let (events, health) = answers.split_once("0\r\n\r\n").unwrap();
+    assert!(events.contains("event: done"), "{answers}");
+    assert!(health.starts_with("HTTP/1.1 200 OK") && health.contains("active_tasks"), "{answers}");
 }

@@ -4,7 +4,6 @@
 
 mod description;
 mod http_edges;
-mod memhost;
 mod messages;
 mod service;
 mod sessions;

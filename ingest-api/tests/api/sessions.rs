@@ -134,7 +134,13 @@ async fn messages_are_read_oldest_first() {
     let page = app.get(&messages).await.json();
     insta::assert_json_snapshot!("messages", page, {
         ".data[].id" => "[message]", ".data[].session_id" => "[session]", ".data[].task_id" => "[task]",
-        ".data[].created_at" => "[time]", ".data[].timings.*" => "[time]",
+        ".data[].created_at" => "[time]",
+        ".data[].timings.accepted_at" => "[time]",
+        ".data[].timings.started_at" => "[time]",
+        ".data[].timings.first_token_at" => "[time]",
+        ".data[].timings.finished_at" => "[time]",
+        ".data[].timings.first_token_ms" => "[time]",
+        ".data[].timings.total_ms" => "[time]",
     });
     let first = app.get(&format!("{messages}?limit=3")).await.json();
     let second = app.get(&format!("{messages}?limit=3&after={}", first["next"].as_str().unwrap())).await.json();

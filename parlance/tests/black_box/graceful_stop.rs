@@ -25,15 +25,21 @@ async fn an_idle_process_stops_at_once() {
     let began = Instant::now();
     server.stop().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // The database file is whole by itself: who copies it copies everything.
+    let left: Vec<_> = std::fs::read_dir(world.data_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_str().unwrap().contains("-wal")), "{left:?}");
 }
 
 #[tokio::test]
-async fn an_interrupt_stops_as_well() {
+async fn an_interrupt_stops_as_well_and_an_idle_connection_holds_it_up_no_longer() {
     let world = World::new(Script::default());
     let server = world.start().await;
+    let _idle = TcpStream::connect(server.address).await.unwrap();
+    let began = Instant::now();
     server.process.interrupt();
     let ended = server.process.end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ pub mod migrations;
 mod open;
 mod writer;
 
+use std::time::Duration;
+
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
 
 use parlance_shared::{Clock, id_mint::IdMint, port::PortError};
@@ -13,6 +15,9 @@ pub use self::open::{DatabaseOptions, OpenError};
 use self::{open::FolderLock, writer::Writer};
 
 pub(crate) use self::error::{port_error, refused};
+
+/// How long [`Database::close`] waits for readers.
+const READERS_CLOSE: Duration = Duration::from_millis(500);
 
 /// An open data folder. Clones share it; only one process can have it open.
 #[derive(Clone)]
@@ -71,7 +76,9 @@ impl Database {
 
     /// Commits what is queued and closes the file. Later calls fail.
     pub async fn close(&self) {
+        // The last connection moves the recent commits into the database file, which is whole by itself then; a reader
+        // could not. One that is still at work is not waited for long: no commit depends on it.
+        let _ = tokio::time::timeout(READERS_CLOSE, self.readers.close()).await;
         self.writer.close().await;
-        self.readers.close().await;
     }
 }

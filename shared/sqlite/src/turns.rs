@@ -46,8 +46,7 @@ impl SqliteTurns {
     /// Starts on an open data folder; text is flushed, and old text expired, by tasks of the lifecycle.
     pub fn start(database: Database, lifecycle: &Lifecycle) -> Self {
         let turns = Self { database, hub: Arc::new(Hub::default()) };
-        let aborting = lifecycle.aborting().clone();
-        lifecycle.spawn(flush::run(turns.clone(), aborting.clone()));
+        lifecycle.spawn(flush::run(turns.clone(), lifecycle.clone()));
         lifecycle.spawn(expire::run(turns.clone(), lifecycle.stopping().clone()));
         turns
     }

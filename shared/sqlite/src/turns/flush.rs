@@ -4,25 +4,33 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::SqliteConnection;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use parlance_shared::port::PortError;
+use parlance_shared::{Lifecycle, port::PortError};
 
 use super::{SqliteTurns, live::LiveTask};
 
 /// What a crash can cost of a cancelled reply's text.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until the process stops; sleeps while nothing is said.
-pub(super) async fn run(turns: SqliteTurns, aborting: CancellationToken) {
+/// Runs until the process stops and nothing is said any more; sleeps while nothing is said. What is said after that, by a
+/// turn that was about to begin when the stop came, is stored by its end or when it is handed back.
+pub(super) async fn run(turns: SqliteTurns, lifecycle: Lifecycle) {
+    let (stopping, aborting) = (lifecycle.stopping(), lifecycle.aborting());
+    let all_said = async {
+        stopping.cancelled().await;
+        turns.hub.idle().await;
+    };
+    tokio::pin!(all_said);
     loop {
         tokio::select! {
             () = aborting.cancelled() => return,
+            () = &mut all_said => return,
             () = turns.hub.dirty.notified() => {}
         }
         tokio::select! {
             () = aborting.cancelled() => return,
+            () = &mut all_said => return,
             () = tokio::time::sleep(EVERY) => {}
         }
         if let Err(error) = flush(&turns, turns.hub.take_dirty()).await {

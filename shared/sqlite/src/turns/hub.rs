@@ -15,6 +15,7 @@ use super::live::LiveTask;
 pub(super) struct Hub {
     inner: Mutex<Inner>,
     pub(super) dirty: Notify,
+    let_go: Notify,
 }
 
 #[derive(Default)]
@@ -64,6 +65,18 @@ impl Hub {
         let held = inner.held.remove(&id);
         drop(inner);
         drop(held);
+        self.let_go.notify_waiters();
+    }
+
+    /// Waits until no task is claimed.
+    pub(super) async fn idle(&self) {
+        loop {
+            let let_go = self.let_go.notified();
+            if self.held() == 0 {
+                return;
+            }
+            let_go.await;
+        }
     }
 
     pub(super) fn held(&self) -> u64 {
