@@ -1,19 +1,24 @@
 //! What surrounds every call: its id, its span, the host check, the headers that each answer carries, one log line, and
 //! the count by class. The cause of a 5xx is logged here, once, and nowhere else.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, header, request::Parts};
 use parlance_shared::{CallId, Caller, Clock, id::PrefixedId as _};
-use tracing::{Instrument as _, Span, debug, error, field::Empty, info, info_span};
+use tracing::{Instrument as _, Span, debug, error, error_span, field::Empty, info};
 use uuid::{Builder, Uuid};
 
-use crate::{host_check, problem::Cause, state::ApiState};
+use crate::{
+    host_check,
+    problem::{Cause, Problem},
+    state::ApiState,
+};
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
@@ -45,7 +50,10 @@ pub(crate) async fn around(State(state): State<Arc<ApiState>>, mut request: Requ
     request.extensions_mut().insert(id);
     let span = span_of(&request, id);
     let mut response = match host_check::check(&request) {
-        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Ok(()) => AssertUnwindSafe(next.run(request).instrument(span.clone()))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Problem::internal("the handler panicked").into_response()),
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
@@ -58,11 +66,12 @@ pub(crate) async fn around(State(state): State<Arc<ApiState>>, mut request: Requ
     response
 }
 
-/// Places for the ids that handlers learn on their way are kept empty.
+/// Places for the ids that handlers learn on their way are kept empty. Lines carry them whatever the level: a span of a level
+/// that is not logged would take its ids with it.
 fn span_of(request: &Request, id: CallId) -> Span {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     let (call_id, method) = (tracing::field::display(id), request.method().as_str());
-    info_span!("call", call_id, http.method = method, http.route = route, task_id = Empty, session_id = Empty)
+    error_span!("call", call_id, http.method = method, http.route = route, task_id = Empty, session_id = Empty)
 }
 
 fn report(state: &ApiState, span: &Span, response: &Response, began: Instant) {

@@ -8,11 +8,21 @@ use parlance_shared::{
     port::{reply_log::FollowError, store::Lookup},
     task::{Task, Timings},
 };
+use tracing::Span;
 
 use crate::{bounded::bounded, problem::Problem, state::ApiState};
 
-/// The caller's task, or a 404 that says nothing of other users' tasks.
+/// The caller's task, or a 404 that says nothing of other users' tasks. The call's log lines carry its session from now on.
 pub(crate) async fn find_task(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+    let task = look_up(state, caller, id).await?;
+    if let Some(session_id) = task.session_id {
+        Span::current().record("session_id", tracing::field::display(session_id));
+    }
+    Ok(task)
+}
+
+/// The same for a call that has found its task before.
+pub(crate) async fn look_up(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
     let limit = state.limits.read_timeout;
     match bounded(limit, "turns", state.turns.task(&caller.user, id)).await? {
         Some(view) if view.session_deleted => Err(Problem::task_not_found()),

@@ -113,9 +113,12 @@ async fn accept(
     let submitted = submission(state, &call.caller, session, key, fingerprint, message);
     let span = Span::current();
     span.record("task_id", tracing::field::display(submitted.task_id));
-    span.record("session_id", tracing::field::display(submitted.session_id));
-    if session.is_some() {
-        refuse_deleted(state, &call.caller, submitted.session_id).await?;
+    match session {
+        // The path has said it, and the span knows it.
+        Some(session) => refuse_deleted(state, &call.caller, session).await?,
+        None => {
+            span.record("session_id", tracing::field::display(submitted.session_id));
+        }
     }
     if let Some(fingerprint) = submitted.fingerprint.as_deref() {
         let earlier = idempotency::find_earlier(state, &call.caller, submitted.task_id, fingerprint).await?;

@@ -21,7 +21,7 @@ use parlance_shared::{
 use crate::{
     call::Call,
     extract::{PathId, Query},
-    find_task::{find_task, follow_problem, unknown_cursor},
+    find_task::{find_task, follow_problem, look_up, unknown_cursor},
     problem::Problem,
     reply_stream::ReplyStream,
     serve::LongLived,
@@ -82,7 +82,7 @@ async fn open(state: &ApiState, caller: &Caller, task: Task, seen: Seen) -> Resu
         Ok(reader) => Ok(reader),
         Err(FollowError::Expired) => {
             // The task may have ended after it was looked up.
-            let task = if task.status.is_terminal() { task } else { find_task(state, caller, task.id).await? };
+            let task = if task.status.is_terminal() { task } else { look_up(state, caller, task.id).await? };
             let stored = StoredReply::open(task, seen.cursor).map_err(|_| unknown_cursor(seen.place))?;
             Ok(Box::new(stored))
         }

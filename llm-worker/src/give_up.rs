@@ -50,14 +50,15 @@ pub(crate) async fn end_as_failed(
         ClaimOutcome::Claimed(claim) => {
             let (status, failure) =
                 if claim.cancel_requested { (Status::Cancelled, None) } else { (Status::Failed, Some(failure)) };
-            let task = Turn::new(worker, message, claim, asked).end_with_earlier_text(status, failure).await.map_err(
-                |stop| match stop {
+            let task = Turn::new(worker, message, claim, None, asked)
+                .end_with_earlier_text(status, failure)
+                .await
+                .map_err(|stop| match stop {
                     Stop::Port(error) => error,
                     Stop::Lost | Stop::Aborted => {
                         PortError::Unavailable { what: "task", cause: "the claim was lost".into() }
                     }
-                },
-            )?;
+                })?;
             ended(&worker.parts.metrics, &task);
             task
         }

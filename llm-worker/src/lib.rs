@@ -17,6 +17,7 @@ mod on_session_deleted;
 mod port_call;
 mod prompt;
 mod publish_reply_completed;
+mod quoted;
 mod retry_decision;
 mod stop;
 mod turn;

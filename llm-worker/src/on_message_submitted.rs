@@ -7,12 +7,12 @@ use parlance_shared::{
     port::{
         PortError,
         bus::{Outcome, Reason, Received},
-        turns::{Claim, ClaimOutcome, TurnRequest},
+        turns::{Claim, ClaimOutcome, TurnRequest, VersionedCheckpoint},
     },
     task::Task,
 };
 use tokio::time::Instant;
-use tracing::{Instrument as _, error, info_span, warn};
+use tracing::{error, warn};
 
 use crate::{
     Worker,
@@ -37,13 +37,7 @@ pub(crate) async fn on_message_submitted(worker: &Worker, received: &Received) -
         Ok(message) => message,
         Err(error) => return end_unreadable(worker, received, &error).await,
     };
-    let span = info_span!(
-        "turn",
-        call_id = call_id(&received.event).map(tracing::field::display),
-        task_id = %message.task_id,
-        session_id = %message.session_id,
-    );
-    answer(worker, received, &message).instrument(span).await
+    answer(worker, received, &message).await
 }
 
 async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted) -> Outcome {
@@ -51,8 +45,13 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
         return Outcome::HandBack;
     }
     let asked = Instant::now();
-    let task = match claim(worker, &turn_request(message)).await {
-        Ok(ClaimOutcome::Claimed(claim)) => match turn(worker, message, claim, asked).await {
+    // The checkpoint can't change meanwhile: the bus hands out no other message of the session until this one is
+    // answered. If that ever fails, the end's compare-and-swap notices.
+    let request = turn_request(message);
+    let (claimed, checkpoint) =
+        tokio::join!(claim(worker, &request), worker.parts.turns.checkpoint(&message.user_id, message.session_id));
+    let task = match claimed {
+        Ok(ClaimOutcome::Claimed(claim)) => match turn(worker, message, claim, checkpoint.ok(), asked).await {
             Ok(task) => task,
             Err(outcome) => return outcome,
         },
@@ -71,11 +70,17 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
 }
 
 /// Works on a claimed task; an outcome when its end is left to another delivery.
-async fn turn(worker: &Worker, message: &MessageSubmitted, claim: Claim, asked: Instant) -> Result<Task, Outcome> {
+async fn turn(
+    worker: &Worker,
+    message: &MessageSubmitted,
+    claim: Claim,
+    checkpoint: Option<VersionedCheckpoint>,
+    asked: Instant,
+) -> Result<Task, Outcome> {
     let parts = &worker.parts;
     let _active = ActiveTurn::begin(&parts.metrics);
     started(&parts.metrics, &parts.clock, &claim, message.accepted_at);
-    let mut turn = Turn::new(worker, message, claim, asked);
+    let mut turn = Turn::new(worker, message, claim, checkpoint, asked);
     let result = match turn.run().await {
         Err(Stop::Port(refused @ PortError::Rejected { .. })) => {
             // Trying again can't help. The end without what was refused may be storable, and an end there must be.

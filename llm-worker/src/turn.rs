@@ -20,6 +20,7 @@ use crate::{
     lease_loop::Hold,
     port_call::{once, patiently},
     prompt,
+    quoted::without_quotes,
     retry_decision::{Decision, RetryDecision},
     stop::Stop,
     turn_record::attempt_failed,
@@ -43,10 +44,17 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(worker: &'a Worker, message: &'a MessageSubmitted, claim: Claim, asked: Instant) -> Self {
+    /// `checkpoint` if it is loaded already; `asked` is when the claim's lease began at the earliest.
+    pub(crate) fn new(
+        worker: &'a Worker,
+        message: &'a MessageSubmitted,
+        claim: Claim,
+        checkpoint: Option<VersionedCheckpoint>,
+        asked: Instant,
+    ) -> Self {
         let hold = worker.leases.hold(&claim, asked);
         let deadline = Instant::now() + worker.longest_turn();
-        Self { worker, message, claim, hold, writer: None, checkpoint: None, deadline }
+        Self { worker, message, claim, hold, writer: None, checkpoint, deadline }
     }
 
     /// The latest attempt's claim.
@@ -75,7 +83,7 @@ impl<'a> Turn<'a> {
                 AttemptEnd::LogFailed(error) => return Err(error.into()),
                 AttemptEnd::Failed(failure) => failure,
             };
-            attempt_failed(self.claim.attempt, &failure);
+            attempt_failed(self.claim.attempt, &failure, &self.without_quotes(&failure.detail));
             let Decision::Again(wait) = decision.after(&failure) else {
                 return self
                     .finish(known(TurnEnd { error: Some((&failure).into()), ..self.end(Status::Failed) }))
@@ -114,6 +122,18 @@ impl<'a> Turn<'a> {
         }
         let error = failure.as_ref().map(Into::into);
         self.finish(TurnEnd { provider: None, model: None, error, ..self.end(status) }).await
+    }
+
+    /// What the provider said of its failure, without what it was told or had said itself.
+    fn without_quotes(&self, detail: &str) -> String {
+        let reply = self.writer.as_ref().map(|writer| writer.text()).unwrap_or_default();
+        let checkpoint = self.checkpoint.as_ref().map(|loaded| &loaded.checkpoint);
+        let told = checkpoint.into_iter().flat_map(|checkpoint| {
+            let turns = checkpoint.window.iter().flat_map(|turn| [&turn.user, &turn.assistant]);
+            turns.chain(&checkpoint.instructions).chain(&checkpoint.summary)
+        });
+        let said = told.chain([&self.message.content, &reply]);
+        without_quotes(detail, said.map(String::as_str))
     }
 
     async fn attempt(&mut self) -> Result<Attempt, Stop> {

@@ -37,8 +37,9 @@ pub(crate) fn started(metrics: &Metrics, clock: &Clock, claim: &Claim, accepted_
     info!(attempt = claim.attempt, lost_attempts = claim.lost_attempts, queued_ms, "turn started");
 }
 
-pub(crate) fn attempt_failed(attempt: u32, failure: &Failure) {
-    warn!(attempt, code = failure.code, detail = failure.detail, "attempt failed");
+/// `detail` is the failure's, without what it quotes of the conversation.
+pub(crate) fn attempt_failed(attempt: u32, failure: &Failure, detail: &str) {
+    warn!(attempt, code = failure.code, detail, "attempt failed");
 }
 
 pub(crate) fn ended(metrics: &Metrics, task: &Task) {

@@ -19,6 +19,10 @@ pub use all_in_one::{Running, StartError, start};
 /// When the process can't start, or can't stop cleanly.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let stop = stop_signal::listen().map_err(StartError::Signals)?;
+    // Each subscriber is a connection: the usual soft limit of 1,024 is soon reached.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "could not raise the limit of open files");
+    }
     let environment = settings.environment;
     let running = start(settings).await?;
     announce(environment, &running);

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use cloudevents::AttributesReader as _;
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{Instrument as _, Span, debug, error, error_span, warn};
 
 use crate::{
-    Lifecycle,
+    Lifecycle, SessionId, TaskId,
     event::call_id,
     metrics::Metrics,
     port::{
@@ -107,6 +107,20 @@ async fn wait_or_stop(lifecycle: &Lifecycle, wait: Option<Duration>) {
     }
 }
 
+/// Every line of the work on an event carries the call that began it, its task and its session, whatever the level.
+fn span_of(received: &Received, subscription: &Subscription) -> Span {
+    let task_id = received.event.subject().and_then(|subject| subject.parse::<TaskId>().ok());
+    error_span!(
+        "event",
+        call_id = call_id(&received.event).map(tracing::field::display),
+        task_id = task_id.map(tracing::field::display),
+        session_id = received.ordering_key.parse::<SessionId>().ok().map(tracing::field::display),
+        event.id = received.event.id(),
+        bus.subscription = subscription.name,
+        bus.attempt = received.attempt,
+    )
+}
+
 struct Work {
     subscription: Subscription,
     handler: Arc<dyn Handler>,
@@ -117,14 +131,7 @@ struct Work {
 impl Work {
     async fn run(self, delivery: Delivery) {
         let Delivery { received, mut lease } = delivery;
-        let span = info_span!(
-            "event",
-            event.id = received.event.id(),
-            event.subject = received.event.subject(),
-            bus.subscription = self.subscription.name,
-            bus.attempt = received.attempt,
-            call_id = call_id(&received.event).map(tracing::field::display),
-        );
+        let span = span_of(&received, &self.subscription);
         async {
             let outcome = if received.unanswered >= self.subscription.max_unanswered {
                 self.give_up(&received).await

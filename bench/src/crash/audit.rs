@@ -27,7 +27,7 @@ const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// Small, so that pages are crossed.
 const PAGE: usize = 3;
 /// Workers that may be lost before a task is given up; fewer are no excuse.
-const LOST_WORKERS: u32 = 5;
+const LOST_WORKERS: u32 = 10;
 
 /// Checks one conversation.
 pub async fn audit(world: &World, told: &Told) {
@@ -54,6 +54,9 @@ async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
     }
     judge_end(turn, &stored)?;
     world.findings.count(match &stored.error {
+        Some(error) if error.code == "worker_lost" => {
+            format!("tasks failed: worker_lost, after {} attempts", stored.attempt)
+        }
         Some(error) => format!("tasks failed: {}", error.code),
         None => format!("tasks {}", stored.status),
     });

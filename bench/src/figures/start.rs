@@ -11,6 +11,7 @@ use crate::{
     load::{self, Load, Until},
     proc_stat::resident_kib,
     process::Process,
+    stats::median,
 };
 
 const STARTS: usize = 10;
@@ -28,7 +29,7 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
     load::wait_until_persisted(server.address, &filled.sessions).await?;
     server.stop().await?;
 
-    let (mut starts, mut mock_starts, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut starts, mut mock_starts, mut stops, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for start in 0..STARTS {
         let began = Instant::now();
         let mock = Process::start_mock(&rig.programs.mock, 0).await?;
@@ -44,7 +45,9 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
             sleep(QUIET).await;
             memory.push(resident_kib(server.pid)? / 1024.0);
         }
+        let began = Instant::now();
         server.stop().await?;
+        stops.push(began.elapsed().as_secs_f64() * 1e3);
     }
     let folder: u64 = std::fs::read_dir(rig.folder.path().join("start"))?
         .filter_map(|file| file.ok()?.metadata().ok())
@@ -59,9 +62,10 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
             runs: starts,
             straight: mock_starts,
             notes: vec![format!(
-                "the folder held {} replies in {:.1} MiB",
+                "the folder held {} replies in {:.1} MiB; SIGTERM to the end took {:.0} ms (median)",
                 filled.all_replies,
-                folder as f64 / 1048576.0
+                folder as f64 / 1048576.0,
+                median(&stops)
             )],
         },
         Figure {

@@ -1,6 +1,6 @@
 //! Replies of 100 tokens without delay: how soon a message is accepted, how many replies a second, for how much CPU.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{RUNS, Rig};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     figure::{Figure, Judged},
     load::{self, Load, Until},
     proc_stat::cpu_seconds,
-    stats::percentile,
+    stats::{median, percentile},
 };
 
 fn load(conversations: u32, seconds: u64) -> Load {
@@ -20,6 +20,8 @@ fn load(conversations: u32, seconds: u64) -> Load {
 struct Both {
     parlance: Series,
     straight: Series,
+    /// From the last reply until all is in the durable record, in seconds.
+    lag: Vec<f64>,
 }
 
 #[derive(Default)]
@@ -54,7 +56,9 @@ async fn both(rig: &Rig, load: Load) -> Fallible<Both> {
         let before = cpu_seconds(server.pid)?;
         let measured = load::through_parlance(server.address, load).await?;
         // What persistence still has to do belongs to the replies' cost.
+        let ended = Instant::now();
         load::wait_until_persisted(server.address, &measured.sessions).await?;
+        both.lag.push(ended.elapsed().as_secs_f64());
         both.parlance.add(&measured, cpu_seconds(server.pid)? - before);
         server.stop().await?;
     }
@@ -90,7 +94,7 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
             judged: Judged::AtLeast,
             runs: twenty.parlance.rate,
             straight: twenty.straight.rate,
-            notes: Vec::new(),
+            notes: vec![format!("the durable record was complete {:.2} s after the last reply", median(&twenty.lag))],
         },
         Figure {
             name: "server CPU per 1,000 such replies".to_owned(),

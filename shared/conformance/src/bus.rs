@@ -58,6 +58,7 @@ macro_rules! bus_conformance {
             consumers: an_unknown_subscription_is_refused
             consumers: next_is_cancel_safe
             consumers: a_consumer_that_leaves_gives_back_what_it_fetched
+            consumers: a_consumer_that_leaves_while_it_fetches_loses_nothing
             consumers: no_more_than_max_outstanding_are_out
             consumers: two_consumers_share_without_double_delivery
             consumers: a_slow_consumer_does_not_block_another_subscription
@@ -69,6 +70,7 @@ macro_rules! bus_conformance {
             leases: an_expired_lease_is_lost
             leases: an_extended_lease_is_kept
             leases: a_retry_waits_longer_each_time
+            leases: each_wait_ends_in_its_own_time
             leases: a_retry_waits_as_long_as_asked
             leases: deliveries_without_an_answer_are_counted_over_restarts
             leases: a_message_handed_back_comes_at_once_and_uncounted

@@ -6,6 +6,7 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudevents::{AttributesReader as _, Event, EventBuilder as _, EventBuilderV10};
+use futures_util::FutureExt as _;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
@@ -175,6 +176,27 @@ async fn a_seek_takes_back_leases_and_what_was_fetched() {
     next_is(&mut consumer, "m3").await.lease.settle(Outcome::Done).await.unwrap();
     drop(again);
     assert_eq!(harness.bus.stats().await.unwrap()[0].outstanding, 0);
+}
+
+#[tokio::test]
+async fn what_was_fetched_but_not_handed_out_counts_as_no_delivery() {
+    let harness = harness().await;
+    harness.bus.ensure(&[MAIN]).await.unwrap();
+    for n in 0..3 {
+        publish(&harness, &format!("key-{n}"), &format!("m{n}")).await;
+    }
+    let mut leaves = harness.bus.subscribe(MAIN, 8).await.unwrap();
+    drop(next_is(&mut leaves, "m0").await);
+    drop(leaves);
+    let mut leaves = harness.bus.subscribe(MAIN, 8).await.unwrap();
+    drop(leaves.next().now_or_never());
+    drop(leaves);
+    let mut stays = harness.bus.subscribe(MAIN, 8).await.unwrap();
+    for (id, unanswered) in [("m0", 1), ("m1", 0), ("m2", 0)] {
+        let delivery = next_is(&mut stays, id).await;
+        assert_eq!((delivery.received.attempt, delivery.received.unanswered), (unanswered + 1, unanswered));
+        delivery.lease.settle(Outcome::Done).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -96,7 +96,18 @@ pub async fn a_redriven_message_waits_for_the_one_that_is_out<H: BusHarness>(mut
     nothing_waits(&harness, &mut consumer).await;
     done(out).await;
     next_done(&mut consumer, "a1").await;
-    next_done(&mut consumer, "a3").await;
+    let a3 = next_is(&mut consumer, "a3").await;
+    // With nothing behind the one that is out, too.
+    publish(&harness, "b", "b1").await;
+    settle(next_is(&mut consumer, "b1").await, fail()).await;
+    publish(&harness, "b", "b2").await;
+    let out = next_is(&mut consumer, "b2").await;
+    let id = letters(&harness).await[0].id;
+    assert!(harness.admin().redrive(MAIN, id).await.unwrap());
+    nothing_waits(&harness, &mut consumer).await;
+    done(out).await;
+    next_done(&mut consumer, "b1").await;
+    done(a3).await;
     harness.check().await;
 }
 

@@ -78,6 +78,22 @@ pub async fn a_retry_waits_longer_each_time<H: BusHarness>(mut harness: H) {
     next_done(&mut consumer, "a1").await;
 }
 
+/// One that ends does not make the bus forget the next.
+pub async fn each_wait_ends_in_its_own_time<H: BusHarness>(mut harness: H) {
+    let mut consumer = main_consumer(&harness).await;
+    for seconds in 1..=3 {
+        let id = format!("m{seconds}");
+        publish(&harness, &id, &id).await;
+        let after = Some(Duration::from_secs(2 * seconds));
+        settle(next_is(&mut consumer, &id).await, retry(after)).await;
+    }
+    for id in ["m1", "m2", "m3"] {
+        nothing_waits(&harness, &mut consumer).await;
+        harness.pass(Duration::from_secs(2)).await;
+        next_done(&mut consumer, id).await;
+    }
+}
+
 /// Also when that is not at all, or longer than the backoff, and over a restart.
 pub async fn a_retry_waits_as_long_as_asked<H: BusHarness>(mut harness: H) {
     let mut consumer = main_consumer(&harness).await;

@@ -12,7 +12,7 @@ use parlance_shared::port::{
 use super::{
     Inner, answer, millis,
     receive::Slot,
-    signals::{Hold, Signals},
+    signals::{Dropped, Hold, Signals},
 };
 
 pub(super) struct SqliteLease {
@@ -21,6 +21,7 @@ pub(super) struct SqliteLease {
     pub(super) signals: Arc<Signals>,
     pub(super) hold: Hold,
     pub(super) attempts: i64,
+    delivered: bool,
     answered: bool,
     /// Held for its drop: the last field, so that the slot is free only after the message was given back.
     _slot: Slot,
@@ -36,7 +37,12 @@ impl SqliteLease {
         slot: Slot,
     ) -> Self {
         let (bus, signals) = (Arc::clone(bus), Arc::clone(signals));
-        Self { bus, subscription, signals, hold, attempts, answered: false, _slot: slot }
+        Self { bus, subscription, signals, hold, attempts, delivered: false, answered: false, _slot: slot }
+    }
+
+    /// Call when a consumer gets it.
+    pub(super) fn deliver(&mut self) {
+        self.delivered = true;
     }
 
     pub(super) fn ordering_key(&self) -> &str {
@@ -85,7 +91,8 @@ impl Lease for SqliteLease {
 impl Drop for SqliteLease {
     fn drop(&mut self) {
         if !self.answered {
-            self.signals.drop_unanswered(self.hold.clone());
+            let dropped = Dropped { hold: self.hold.clone(), was_delivered: self.delivered };
+            self.signals.drop_unanswered(dropped);
         }
     }
 }

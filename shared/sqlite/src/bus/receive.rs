@@ -146,7 +146,8 @@ impl SqliteDeliveries {
 impl Deliveries for SqliteDeliveries {
     async fn next(&mut self) -> Result<Delivery, PortError> {
         loop {
-            let Fetched { event, received, lease, .. } = self.fetch().await?;
+            let Fetched { event, received, mut lease, .. } = self.fetch().await?;
+            lease.deliver();
             match serde_json::from_str::<Event>(&event) {
                 Ok(event) => {
                     let received = Received {

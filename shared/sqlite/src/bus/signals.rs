@@ -28,6 +28,14 @@ pub(super) struct Hold {
     pub(super) token: i64,
 }
 
+/// A lease that ended without an answer, while the process lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) hold: Hold,
+    /// If not, no consumer has seen it, and it does not count as a delivery.
+    pub(super) was_delivered: bool,
+}
+
 /// When a message may be delivered that was not ready before.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Readied {
@@ -49,7 +57,7 @@ pub(super) struct Signals {
     seeks: AtomicU64,
     /// Leases dropped without an answer. A drop can't wait for the database, so the next taker gives them back; until
     /// there is one, nobody could receive them anyway. At most as many as were outstanding.
-    dropped: Mutex<Vec<Hold>>,
+    dropped: Mutex<Vec<Dropped>>,
 }
 
 impl Signals {
@@ -120,23 +128,23 @@ impl Signals {
         self.due.store(earliest.unwrap_or(i64::MAX), SeqCst);
     }
 
-    pub(super) fn drop_unanswered(&self, hold: Hold) {
-        self.dropped().push(hold);
+    pub(super) fn drop_unanswered(&self, dropped: Dropped) {
+        self.dropped().push(dropped);
         self.wake();
     }
 
-    pub(super) fn dropped_unanswered(&self) -> Vec<Hold> {
+    pub(super) fn dropped_unanswered(&self) -> Vec<Dropped> {
         self.dropped().clone()
     }
 
     /// These are given back.
-    pub(super) fn gave_back(&self, holds: &[Hold]) {
+    pub(super) fn gave_back(&self, given_back: &[Dropped]) {
         let mut dropped = self.dropped();
-        let kept = mem::take(&mut *dropped).into_iter().filter(|hold| !holds.contains(hold)).collect();
+        let kept = mem::take(&mut *dropped).into_iter().filter(|dropped| !given_back.contains(dropped)).collect();
         *dropped = kept;
     }
 
-    fn dropped(&self) -> MutexGuard<'_, Vec<Hold>> {
+    fn dropped(&self) -> MutexGuard<'_, Vec<Dropped>> {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

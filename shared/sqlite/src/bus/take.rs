@@ -15,7 +15,7 @@ use parlance_shared::port::{PortError, bus::Subscription};
 
 use super::{
     Inner, millis,
-    signals::{Hold, Signals},
+    signals::{Dropped, Hold, Signals},
 };
 
 /// Bounds what a consumer has fetched but not handed out.
@@ -51,7 +51,9 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         if self.committed.load(SeqCst) {
-            self.rows.drain(..).for_each(|row| self.signals.drop_unanswered(row.hold));
+            for Row { hold, .. } in self.rows.drain(..) {
+                self.signals.drop_unanswered(Dropped { hold, was_delivered: false });
+            }
         }
     }
 }
@@ -167,14 +169,16 @@ async fn give_back(
     connection: &mut SqliteConnection,
     bus: &Inner,
     subscription: &Subscription,
-    dropped: &[Hold],
+    dropped: &[Dropped],
 ) -> sqlx::Result<()> {
     let now = bus.now_millis();
-    for hold in dropped {
+    for Dropped { hold, was_delivered } in dropped {
         sqlx::query!(
-            "UPDATE bus_deliveries SET lease = NULL, ready_at = ?
-             WHERE subscription = ? AND ordering_key = ? AND seq = ? AND lease = ?",
+            "UPDATE bus_deliveries SET lease = NULL, ready_at = ?1,
+                 attempts = attempts - (NOT ?2), unanswered = unanswered - (NOT ?2)
+             WHERE subscription = ?3 AND ordering_key = ?4 AND seq = ?5 AND lease = ?6",
             now,
+            was_delivered,
             subscription.name,
             hold.ordering_key,
             hold.seq,
