@@ -10,6 +10,7 @@ mod conversation;
 mod findings;
 mod follower;
 mod killer;
+mod messages;
 mod plan;
 mod report;
 mod transcript;

@@ -104,7 +104,7 @@ pub fn markdown(figures: &[Figure]) -> String {
     }
     let notes = figures.iter().flat_map(|figure| figure.notes.iter().map(move |note| (figure, note)));
     for (number, (figure, note)) in notes.enumerate() {
-        let _ = write!(text, "{}- {}: {note}\n", if number == 0 { "\n" } else { "" }, figure.name);
+        let _ = writeln!(text, "{}- {}: {note}", if number == 0 { "\n" } else { "" }, figure.name);
     }
     text
 }

@@ -1,8 +1,10 @@
 //! Conversations: post, stream to the end, compare with what the mock must have said, next turn. Through Parlance, and the
 //! same straight to the mock.
 
+mod straight_to_mock;
+mod through_parlance;
+
 use std::{
-    borrow::Cow,
     net::SocketAddr,
     sync::{
         Arc,
@@ -11,15 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
 
+pub use self::straight_to_mock::open_chat;
+use self::{straight_to_mock::Straight, through_parlance::Parlance};
 use crate::{
     Fallible,
-    api::{self, Delta, Messages, Task},
+    api::{self, Messages},
     http::Connection,
     sse::EventStream,
 };
@@ -89,7 +92,7 @@ struct Turn {
 /// # Errors
 /// At the first thing that is not as it should be: a measurement of wrong replies is worth nothing.
 pub async fn through_parlance(server: SocketAddr, load: Load) -> Fallible<Measured> {
-    run(load, move |number| Parlance { server, connection: None, session: None, number, turns: 0 }).await
+    run(load, move |number| Parlance::new(server, number)).await
 }
 
 /// Runs the load straight to the mock.
@@ -97,7 +100,7 @@ pub async fn through_parlance(server: SocketAddr, load: Load) -> Fallible<Measur
 /// # Errors
 /// At the first thing that is not as it should be.
 pub async fn straight_to_mock(mock: SocketAddr, load: Load) -> Fallible<Measured> {
-    run(load, move |number| Straight { mock, connection: None, number, turns: 0 }).await
+    run(load, move |number| Straight::new(mock, number)).await
 }
 
 trait Conversation: Send + 'static {
@@ -157,151 +160,11 @@ pub fn content(conversation: u64, turn: u32, tokens: u32, delay_ms: u32) -> Stri
     format!("Turn {turn} of conversation {conversation}. [[mock tokens={tokens} delay_ms={delay_ms}]]")
 }
 
-struct Parlance {
-    server: SocketAddr,
-    connection: Option<Connection>,
-    session: Option<String>,
-    number: u64,
-    turns: u32,
-}
-
-impl Conversation for Parlance {
-    async fn turn(&mut self, load: Load) -> Fallible<Turn> {
-        let content = content(self.number, self.turns, load.tokens, load.token_delay_ms);
-        if self.turns.is_multiple_of(TURNS_PER_SESSION) {
-            self.session = None;
-        }
-        self.turns += 1;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(self.server).await?,
-        };
-        let began = Instant::now();
-        let accepted = api::post_message(&mut connection, self.session.as_deref(), &content).await?;
-        let accept = began.elapsed();
-        self.session = Some(accepted.session_id);
-        let mut stream = api::open_stream(connection, &api::stream_path(&accepted.task_id), None).await?;
-        let mut first_token = None;
-        let mut text = String::new();
-        let stored = loop {
-            let frame = stream.next().await?.ok_or("the stream ended before the task")?;
-            match frame.event {
-                "delta" => {
-                    first_token.get_or_insert_with(|| began.elapsed());
-                    text.push_str(&serde_json::from_str::<Delta<'_>>(frame.data)?.text);
-                }
-                "status" => {}
-                "done" => break serde_json::from_str::<Task>(frame.data)?.reply.content,
-                other => return Err(format!("{other}: {}", frame.data).into()),
-            }
-        };
-        if text != stored || text != parlance_mock_llm::expected_reply(&content, load.tokens) {
-            return Err(format!("wrong reply to {content:?}").into());
-        }
-        self.connection = finish(stream).await?;
-        Ok(Turn { accept, first_token: first_token.ok_or("a reply without text")? })
-    }
-
-    fn session(self) -> Option<String> {
-        self.session
-    }
-}
-
 /// Reads the end of the stream, so that its connection can be used again.
 async fn finish(mut stream: EventStream) -> Fallible<Option<Connection>> {
     match stream.next().await? {
         Some(frame) => Err(format!("{} after the end", frame.event).into()),
         None => Ok(stream.into_connection()),
-    }
-}
-
-struct Straight {
-    mock: SocketAddr,
-    connection: Option<Connection>,
-    number: u64,
-    turns: u32,
-}
-
-#[derive(Serialize)]
-struct ChatRequest<'a> {
-    model: &'a str,
-    stream: bool,
-    messages: [ChatMessage<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct ChatMessage<'a> {
-    role: &'a str,
-    content: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: ChoiceDelta<'a>,
-}
-
-#[derive(Deserialize)]
-struct ChoiceDelta<'a> {
-    #[serde(borrow)]
-    content: Option<Cow<'a, str>>,
-}
-
-/// Sends a chat completion request straight to the mock and waits for the response's head.
-///
-/// # Errors
-/// When the connection fails or the answer is no 200.
-pub async fn open_chat(connection: Connection, content: &str) -> Fallible<EventStream> {
-    let mut connection = connection;
-    let messages = [ChatMessage { role: "user", content }];
-    let body = serde_json::to_vec(&ChatRequest { model: "mock", stream: true, messages })?;
-    connection.send("POST", "/v1/chat/completions", "", Some(&body)).await?;
-    let head = connection.head().await?;
-    if head.status != 200 {
-        return Err(format!("the mock answered {}", head.status).into());
-    }
-    Ok(EventStream::new(connection, head))
-}
-
-impl Conversation for Straight {
-    async fn turn(&mut self, load: Load) -> Fallible<Turn> {
-        let content = content(self.number, self.turns, load.tokens, load.token_delay_ms);
-        self.turns += 1;
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(self.mock).await?,
-        };
-        let began = Instant::now();
-        let mut stream = open_chat(connection, &content).await?;
-        let accept = began.elapsed();
-        let mut first_token = None;
-        let mut text = String::new();
-        while let Some(frame) = stream.next().await? {
-            if frame.data == "[DONE]" {
-                break;
-            }
-            for choice in serde_json::from_str::<Chunk<'_>>(frame.data)?.choices {
-                if let Some(more) = choice.delta.content.filter(|more| !more.is_empty()) {
-                    first_token.get_or_insert_with(|| began.elapsed());
-                    text.push_str(&more);
-                }
-            }
-        }
-        if text != parlance_mock_llm::expected_reply(&content, load.tokens) {
-            return Err(format!("wrong reply to {content:?}").into());
-        }
-        self.connection = finish(stream).await?;
-        Ok(Turn { accept, first_token: first_token.ok_or("a reply without text")? })
-    }
-
-    fn session(self) -> Option<String> {
-        None
     }
 }
 

@@ -85,7 +85,7 @@ mod tests {
             ("422: [{\"input\": \"Where did I bury the treasure, Anna?\"}]", "422: [{\"input\": \"[…]?\"}]"),
             ("Where did I bury the treasure, Anna?", "[…]?"),
             ("bad: …the treasure, Anna?", "bad: …[…]?"),
-            ("the treasure", "[…]"),
+            ("the treasure", "the treasure"),
             ("", ""),
         ] {
             assert_eq!(cleaned(detail, &said), kept);

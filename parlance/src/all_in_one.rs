@@ -6,7 +6,7 @@ use ingest_api::{About, ApiState, Limits};
 use llm_worker::LlmWorker;
 use parlance_llm::ChooseError;
 use parlance_shared::{
-    Clock, Lifecycle,
+    Lifecycle,
     metrics::Metrics,
     port::{PortError, bus::Bus as _, llm::ProviderInfo, turns::WorkerId},
     settings::Settings,
@@ -72,20 +72,25 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    let database =
+        DatabaseOptions { synchronous: settings.sqlite_synchronous, ..DatabaseOptions::new(&settings.data_dir) };
+    start_on(settings, database).await
+}
+
+/// The same on a database that is opened in another way, such as with a bound on its size.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start_on(settings: Settings, database: DatabaseOptions) -> Result<Running, StartError> {
     let address = SocketAddr::new(settings.host, settings.port);
     let refused = |cause| StartError::Listen { address, cause };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
 
-    let clock = Clock::system();
+    let clock = database.clock.clone();
     let lifecycle = Lifecycle::new();
     let metrics = Arc::new(Metrics::new());
-    let database = Database::open(DatabaseOptions {
-        synchronous: settings.sqlite_synchronous,
-        clock: clock.clone(),
-        ..DatabaseOptions::new(&settings.data_dir)
-    })
-    .await?;
+    let database = Database::open(database).await?;
     let bus = SqliteBus::new(database.clone());
     bus.ensure(&topology::ALL).await?;
     lifecycle.spawn(bus.clone().run_janitor(lifecycle.clone()));

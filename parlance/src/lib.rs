@@ -11,7 +11,7 @@ use std::io::Write as _;
 use parlance_shared::settings::{Environment, Settings};
 use tracing::{info, warn};
 
-pub use all_in_one::{Running, StartError, start};
+pub use all_in_one::{Running, StartError, start, start_on};
 
 /// Runs until SIGTERM or Ctrl-C, then stops within 10 s: takes nothing new, lets replies finish or hands them back.
 ///

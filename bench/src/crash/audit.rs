@@ -1,7 +1,7 @@
 //! After the last crash: what is stored, against what every subscriber was told.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use super::{
     conversation::{Told, ToldTurn},
     findings::{Finding, Flaw},
     follower::resume,
+    messages::judge_messages,
     plan::End,
     world::{Call, World, read},
 };
@@ -27,7 +28,7 @@ const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// Small, so that pages are crossed.
 const PAGE: usize = 3;
 /// Workers that may be lost before a task is given up; fewer are no excuse.
-const LOST_WORKERS: u32 = 10;
+const LOST_WORKERS: u32 = 5;
 
 /// Checks one conversation.
 pub async fn audit(world: &World, told: &Told) {
@@ -125,78 +126,6 @@ async fn all_messages(world: &World, session: &str) -> Result<Vec<Message>, Find
             Some(next) => path = format!("{}?limit={PAGE}&after={next}", messages_path(Some(session))),
             None => return Ok(messages),
         }
-    }
-}
-
-/// Messages stand in the order in which they were accepted, replies in the order of their turns, each behind its message:
-/// a message that was posted ahead stands before the replies to those before it.
-fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result<(), Finding> {
-    let mut ids = HashSet::new();
-    let mut turns_of_role = HashSet::new();
-    for message in messages {
-        if !ids.insert(&message.id) || !turns_of_role.insert((&message.role, &message.task_id)) {
-            return Err(Finding::new(Flaw::Doubled, format!("{message:?}")));
-        }
-    }
-    let mut asked = messages.iter().enumerate().filter(|(_, message)| message.role == "user").peekable();
-    let mut replied = messages.iter().enumerate().filter(|(_, message)| message.role != "user").peekable();
-    for turn in turns {
-        let content = &turn.plan.content;
-        let Some((asked_at, message)) = asked.next_if(|(_, message)| message.content == *content) else {
-            if turn.accepted.is_none() {
-                // Its POST died on the way.
-                continue;
-            }
-            let is_elsewhere = messages.iter().any(|message| message.content == *content);
-            let flaw = if is_elsewhere { Flaw::Misordered } else { Flaw::Lost };
-            return Err(Finding::new(flaw, format!("{content:?} is not where it belongs")));
-        };
-        if turn.accepted.as_ref().is_some_and(|accepted| accepted.message_id != message.id) {
-            return Err(Finding::new(Flaw::Mixed, format!("{message:?}")));
-        }
-        let reply = replied.next_if(|(_, reply)| reply.task_id == message.task_id);
-        if reply.is_some_and(|(replied_at, reply)| replied_at < asked_at || reply.role != "assistant") {
-            return Err(Finding::new(Flaw::Misordered, format!("the reply to {content:?}")));
-        }
-        judge_turn(turn, message, reply.map(|(_, reply)| reply))?;
-    }
-    match asked.next().or_else(|| replied.next()) {
-        Some((_, extra))
-            if messages.iter().any(|message| message.role == "user" && message.task_id == extra.task_id) =>
-        {
-            Err(Finding::new(Flaw::Misordered, format!("{extra:?}")))
-        }
-        Some((_, extra)) => Err(Finding::new(Flaw::Doubled, format!("{extra:?} was never asked for"))),
-        None => Ok(()),
-    }
-}
-
-fn judge_turn(turn: &ToldTurn, message: &Message, reply: Option<&Message>) -> Result<(), Finding> {
-    let Some(end) = &turn.end else {
-        // Of unknown fate, but it was accepted: it ends as any other does.
-        return match reply {
-            Some(reply) if !turn.plan.may_be_said(&reply.content, reply.status == "completed") => {
-                Err(Finding::new(Flaw::Mixed, format!("{reply:?}")))
-            }
-            _ if matches!(message.status.as_str(), "queued" | "running") => {
-                Err(Finding::new(Flaw::Lost, format!("the end of {message:?}")))
-            }
-            _ => Ok(()),
-        };
-    };
-    if message.status != end.status {
-        return Err(Finding::new(Flaw::Lost, format!("the end of {message:?}")));
-    }
-    match reply {
-        Some(reply)
-            if end.reply.message_id.as_ref().is_some_and(|id| *id != reply.id)
-                || reply.content != end.reply.content =>
-        {
-            Err(Finding::new(Flaw::Disagreement, format!("{reply:?} is not {end:?}")))
-        }
-        Some(_) => Ok(()),
-        None if end.reply.content.is_empty() => Ok(()),
-        None => Err(Finding::new(Flaw::Lost, format!("the reply of {end:?}"))),
     }
 }
 

@@ -3,8 +3,8 @@
 //! A message is a row of `bus_messages`; each subscription of its topic has a row of `bus_deliveries` for it until it is
 //! done. Of the rows of an ordering key only the earliest, its *head*, may be delivered.
 //!
-//! What costs what: a publish is two statements, a delivery one (shared by the messages that are ready together), an
-//! answer one, or two when another message of the key waits. Nothing polls:
+//! What costs what: a publish is two statements, a delivery none if a consumer waits for it (see `hand_off`) or else one
+//! (shared by the messages that are ready together), an answer one, or two when another message of the key waits. Nothing polls:
 //! consumers sleep until a commit wakes them or until the earliest lease or wait ends (see `signals`).
 //!
 //! A delivery counts as unanswered, durably, from the moment it is taken, so a message that kills the process each time
@@ -14,6 +14,7 @@ mod admin;
 mod answer;
 mod backoff;
 mod ensure;
+mod hand_off;
 mod janitor;
 mod lease;
 mod publish;
@@ -81,7 +82,7 @@ struct Inner {
     /// Set once the leases of the dead process were taken back.
     recovered: OnceCell<()>,
     /// By the name of the subscription; only those that were subscribed to in this process.
-    consumers: Mutex<HashMap<&'static str, (Topic, Arc<Signals>)>>,
+    consumers: Mutex<HashMap<&'static str, (Subscription, Arc<Signals>)>>,
 }
 
 impl SqliteBus {
@@ -116,13 +117,13 @@ impl Inner {
     fn signals(&self, subscription: &Subscription) -> Arc<Signals> {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, signals) =
-            consumers.entry(subscription.name).or_insert_with(|| (subscription.topic, Arc::new(Signals::new())));
+            consumers.entry(subscription.name).or_insert_with(|| (*subscription, Arc::new(Signals::new())));
         Arc::clone(signals)
     }
 
-    fn each_consumer(&self, mut f: impl FnMut(Topic, &Signals)) {
+    fn each_consumer(&self, mut f: impl FnMut(&Subscription, &Arc<Signals>)) {
         let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        consumers.values().for_each(|(topic, signals)| f(*topic, signals));
+        consumers.values().for_each(|(subscription, signals)| f(subscription, signals));
     }
 
     fn now_millis(&self) -> i64 {

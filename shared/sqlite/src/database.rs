@@ -12,7 +12,10 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
 use parlance_shared::{Clock, id_mint::IdMint, port::PortError};
 
 pub use self::open::{DatabaseOptions, OpenError};
-use self::{open::FolderLock, writer::Writer};
+use self::{
+    open::FolderLock,
+    writer::{Lane, Writer},
+};
 
 pub(crate) use self::error::{port_error, refused};
 
@@ -40,7 +43,7 @@ impl Database {
         T: Send + 'static,
         F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
     {
-        self.writer.write(job, |_| ()).await
+        self.writer.write(Lane::Prompt, job, |_| ()).await
     }
 
     /// Like [`Database::write`]; `after` runs right after the commit even if the caller has gone away by then, so that a
@@ -51,7 +54,16 @@ impl Database {
         F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
         A: FnOnce(&T) + Send + 'static,
     {
-        self.writer.write(job, after).await
+        self.writer.write(Lane::Prompt, job, after).await
+    }
+
+    /// Like [`Database::write`] for what nobody waits for: it may take some milliseconds longer, and costs less.
+    pub(crate) async fn write_in_background<T, F>(&self, job: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
+    {
+        self.writer.write(Lane::Background, job, |_| ()).await
     }
 
     /// A connection that sees all that is committed and can't write.

@@ -57,7 +57,9 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn record_message_submitted(&self, event: &MessageSubmitted) -> Result<(), PortError> {
         let event = event.clone();
-        self.database.write(async move |connection| record::message_submitted(connection, &event).await).await
+        self.database
+            .write_in_background(async move |connection| record::message_submitted(connection, &event).await)
+            .await
     }
 
     async fn record_session_changed(&self, event: &SessionChanged) -> Result<(), PortError> {
@@ -72,7 +74,9 @@ impl Store for SqliteStore {
 
     async fn record_reply_completed(&self, event: &ReplyCompleted) -> Result<(), PortError> {
         let event = event.clone();
-        self.database.write(async move |connection| record::reply_completed(connection, &event).await).await
+        self.database
+            .write_in_background(async move |connection| record::reply_completed(connection, &event).await)
+            .await
     }
 
     async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError> {

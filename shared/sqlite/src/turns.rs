@@ -54,7 +54,12 @@ impl SqliteTurns {
 
 #[async_trait]
 impl Turns for SqliteTurns {
-    async fn claim(&self, request: &TurnRequest, worker: &WorkerId, lease: Duration) -> Result<ClaimOutcome, PortError> {
+    async fn claim(
+        &self,
+        request: &TurnRequest,
+        worker: &WorkerId,
+        lease: Duration,
+    ) -> Result<ClaimOutcome, PortError> {
         claim::claim(self, request.clone(), worker.clone(), lease).await
     }
 

@@ -12,10 +12,14 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
+use tempfile::TempDir;
 use tokio::time::Duration;
 
 /// A connection beside whoever has the folder open.
-pub struct Folder(SqliteConnection);
+pub struct Folder {
+    connection: SqliteConnection,
+    _copy: Option<TempDir>,
+}
 
 impl Folder {
     pub async fn open(path: &Path) -> Self {
@@ -26,26 +30,27 @@ impl Folder {
             .connect()
             .await
             .unwrap();
-        Self(connection)
+        Self { connection, _copy: None }
+    }
+
+    /// A copy, as a crash at this moment would leave it. Whoever writes to the folder must be paused.
+    pub async fn copied(path: &Path) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["parlance.db", "parlance.db-wal"] {
+            std::fs::copy(path.join(name), copy.path().join(name)).unwrap();
+        }
+        let opened = Self::open(copy.path()).await;
+        Self { _copy: Some(copy), ..opened }
     }
 
     /// One number.
     pub async fn number(&mut self, sql: &str) -> i64 {
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.0).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.unwrap()
     }
 
     /// Changes something.
     pub async fn execute(&mut self, sql: &str) {
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut self.0).await.unwrap();
-    }
-
-    /// The rows of one turn, in every table that has any: nothing is half-written where all are 0.
-    pub async fn rows(&mut self) -> Vec<i64> {
-        let mut rows = Vec::new();
-        for table in ["bus_messages", "bus_deliveries", "turns", "tasks", "messages", "sessions"] {
-            rows.push(self.number(&format!("SELECT count(*) FROM {table}")).await);
-        }
-        rows
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut self.connection).await.unwrap();
     }
 }
 

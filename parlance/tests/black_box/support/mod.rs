@@ -7,10 +7,10 @@ mod process;
 mod world;
 
 pub use self::{
-    client::{Accepted, Answer},
+    client::{Accepted, Answer, HttpClient},
     database::{Folder, Opened},
     events::{Event, Events, reply_of},
-    process::{Ended, Lines, Process, command, run},
+    process::{Ended, Process, command, run},
     world::{Server, World},
 };
 

@@ -100,6 +100,14 @@ impl Process {
         self.signal("INT");
     }
 
+    /// Does something while the process stands still.
+    pub async fn paused<T>(&self, act: impl Future<Output = T>) -> T {
+        self.signal("STOP");
+        let done = act.await;
+        self.signal("CONT");
+        done
+    }
+
     fn signal(&self, name: &str) {
         // The shell's own `kill`: the standard library sends SIGKILL only.
         let kill = format!("kill -{name} {}", self.pid());

@@ -39,7 +39,7 @@ pub(super) struct SqliteDeliveries {
 
 /// On lease, and counted as outstanding.
 struct Fetched {
-    event: String,
+    event: Arc<str>,
     received: Unread,
     leased_until: i64,
     seeks: u64,
@@ -70,12 +70,14 @@ impl Slots {
 
     fn occupy(self: &Arc<Self>) -> Slot {
         self.used.fetch_add(1, SeqCst);
+        self.signals.hand_off.slot_used();
         Slot(Arc::clone(self))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.0.signals.hand_off.slot_freed();
         if self.0.used.fetch_sub(1, SeqCst) >= self.0.max {
             self.0.signals.wake();
         }
@@ -85,6 +87,7 @@ impl Drop for Slot {
 impl SqliteDeliveries {
     pub(super) fn new(bus: &Arc<Inner>, subscription: Subscription, max_outstanding: usize) -> Self {
         let signals = bus.signals(&subscription);
+        signals.hand_off.add_consumer(max_outstanding.max(1));
         let slots = Slots { max: max_outstanding.max(1), used: AtomicUsize::new(0), signals: Arc::clone(&signals) };
         Self {
             bus: Arc::clone(bus),
@@ -118,6 +121,11 @@ impl SqliteDeliveries {
                 woken.await;
                 continue;
             }
+            if let Some((row, seeks)) = self.signals.hand_off.fetch() {
+                drop(woken);
+                self.keep_row(row, seeks);
+                continue;
+            }
             let wait = self.signals.due().saturating_sub(self.bus.now_millis());
             if wait <= 0 || self.signals.is_ready() {
                 self.taking = Some(take(&self.bus, self.subscription, &self.signals, free, wait <= 0));
@@ -133,11 +141,23 @@ impl SqliteDeliveries {
     fn keep(&mut self, taken: Taken) {
         let seeks = taken.seeks;
         for row in taken.into_rows() {
-            let Row { hold, event, published_at, attempts, unanswered, leased_until } = row;
-            let slot = self.slots.occupy();
-            let lease = SqliteLease::new(&self.bus, self.subscription, &self.signals, hold, attempts, slot);
-            let received = Unread { attempt: count(attempts), unanswered: count(unanswered), published_at };
-            self.fetched.push_back(Fetched { event, received, leased_until, seeks, lease });
+            self.keep_row(row, seeks);
+        }
+    }
+
+    fn keep_row(&mut self, row: Row, seeks: u64) {
+        let Row { hold, event, published_at, attempts, unanswered, leased_until } = row;
+        let slot = self.slots.occupy();
+        let lease = SqliteLease::new(&self.bus, self.subscription, &self.signals, hold, attempts, slot);
+        let received = Unread { attempt: count(attempts), unanswered: count(unanswered), published_at };
+        self.fetched.push_back(Fetched { event, received, leased_until, seeks, lease });
+    }
+}
+
+impl Drop for SqliteDeliveries {
+    fn drop(&mut self) {
+        for orphan in self.signals.hand_off.remove_consumer(self.slots.max) {
+            self.signals.drop_unanswered(orphan);
         }
     }
 }

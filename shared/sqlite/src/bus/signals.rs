@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::Inner;
+use super::{Inner, hand_off::HandOff};
 
 /// Names one lease of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub(super) struct Signals {
     /// Leases dropped without an answer. A drop can't wait for the database, so the next taker gives them back; until
     /// there is one, nobody could receive them anyway. At most as many as were outstanding.
     dropped: Mutex<Vec<Dropped>>,
+    pub(super) hand_off: HandOff,
 }
 
 impl Signals {
@@ -70,6 +71,7 @@ impl Signals {
             due: AtomicI64::new(i64::MIN),
             seeks: AtomicU64::new(0),
             dropped: Mutex::default(),
+            hand_off: HandOff::default(),
         }
     }
 

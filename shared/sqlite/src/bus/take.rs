@@ -24,7 +24,7 @@ const BATCH: usize = 32;
 /// A message on lease, not handed out yet.
 pub(super) struct Row {
     pub(super) hold: Hold,
-    pub(super) event: String,
+    pub(super) event: Arc<str>,
     pub(super) published_at: i64,
     pub(super) attempts: i64,
     /// Before this delivery.
@@ -143,7 +143,7 @@ async fn lease_ready(
         .into_iter()
         .map(|row| Row {
             hold: Hold { ordering_key: row.ordering_key, seq: row.seq, token },
-            event: row.event,
+            event: row.event.into(),
             published_at: row.published_at,
             attempts: row.attempts,
             unanswered: row.unanswered - 1,

@@ -38,12 +38,7 @@ pub struct DatabaseOptions {
 impl DatabaseOptions {
     /// The defaults for a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            synchronous: SqliteSynchronous::Normal,
-            max_pages: None,
-            clock: Clock::system(),
-        }
+        Self { folder: folder.into(), synchronous: SqliteSynchronous::Normal, max_pages: None, clock: Clock::system() }
     }
 }
 
@@ -122,7 +117,8 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 pub(super) fn lock_folder(folder: &Path) -> Result<FolderLock, OpenError> {
     let not_writable = |cause| OpenError::NotWritable { folder: folder.to_owned(), cause };
     std::fs::create_dir_all(folder).map_err(not_writable)?;
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE)).map_err(not_writable)?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE)).map_err(not_writable)?;
     match lock.try_lock() {
         Ok(()) => Ok(FolderLock(lock)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
@@ -159,9 +155,13 @@ async fn connect_writer(options: &DatabaseOptions) -> sqlx::Result<SqliteConnect
 async fn id_secret(connection: &mut SqliteConnection, clock: &Clock) -> sqlx::Result<[u8; 32]> {
     let fresh = IdMint::fresh_secret().to_vec();
     let now = clock.now_millis();
-    sqlx::query!("INSERT INTO instance (only_row, id_secret, created_at) VALUES (1, ?, ?) ON CONFLICT DO NOTHING", fresh, now)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "INSERT INTO instance (only_row, id_secret, created_at) VALUES (1, ?, ?) ON CONFLICT DO NOTHING",
+        fresh,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
     let stored = sqlx::query_scalar!("SELECT id_secret FROM instance").fetch_one(connection).await?;
     <[u8; 32]>::try_from(stored).map_err(|_| sqlx::Error::Decode("the id secret has not 32 bytes".into()))
 }

@@ -3,12 +3,19 @@
 //! SQLite lets one transaction write at a time, and most of a small transaction's price is its commit. Jobs that wait
 //! while a commit is under way go into the next one together, so a lone job waits for nobody and many share the price.
 //!
+//! Jobs that nobody waits for (the durable record) linger a moment, so that those on a reply's way go first and the others
+//! share their commits; see [`Lane`].
+//!
 //! If one job of a group fails, the group is undone and each job runs again in a transaction of its own: a failure is
 //! only ever its own job's.
 //!
 //! Jobs run on a thread of their own: they need not be `Send`, and a burst of writes holds up no request.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use sqlx::{Connection as _, SqliteConnection};
@@ -24,6 +31,19 @@ const QUEUE: usize = 4096;
 /// Jobs that may share a commit: bounds how long the first of them waits for the last.
 const GROUP: usize = 128;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a background job waits for company while nothing else is to be written.
+const LINGER: Duration = Duration::from_millis(2);
+/// After so long it is written whatever else there is.
+const LONGEST_LINGER: Duration = Duration::from_millis(20);
+
+/// How soon a job is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Somebody waits for it.
+    Prompt,
+    /// It may wait up to [`LONGEST_LINGER`].
+    Background,
+}
 
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -31,7 +51,7 @@ pub(super) struct Writer {
 }
 
 enum Message {
-    Job(Box<dyn Job>),
+    Job(Lane, Box<dyn Job>),
     Close(oneshot::Sender<()>),
 }
 
@@ -88,7 +108,7 @@ impl Writer {
         Ok(Self { jobs })
     }
 
-    pub(super) async fn write<T, F, A>(&self, work: F, after: A) -> Result<T, PortError>
+    pub(super) async fn write<T, F, A>(&self, lane: Lane, work: F, after: A) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: AsyncFnMut(&mut SqliteConnection) -> sqlx::Result<T> + Send + 'static,
@@ -96,7 +116,7 @@ impl Writer {
     {
         let (reply, result) = oneshot::channel();
         let job = Box::new(TypedJob { work, after, result: None, reply });
-        self.jobs.send_timeout(Message::Job(job), QUEUE_TIMEOUT).await.map_err(|e| unavailable(e.to_string()))?;
+        self.jobs.send_timeout(Message::Job(lane, job), QUEUE_TIMEOUT).await.map_err(|e| unavailable(e.to_string()))?;
         // No timeout: the job is in the queue and will run; to give up here would be to lie about it.
         result.await.map_err(|_| unavailable("the writer has stopped"))?
     }
@@ -110,24 +130,79 @@ impl Writer {
 }
 
 async fn write_loop(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<Message>) {
-    let mut group: Vec<Box<dyn Job>> = Vec::with_capacity(GROUP);
+    let mut waiting = Waiting::default();
     let mut messages = Vec::with_capacity(GROUP);
-    let mut closing = None;
-    while closing.is_none() && inbox.recv_many(&mut messages, GROUP).await > 0 {
-        for message in messages.drain(..) {
-            match message {
-                Message::Job(job) => group.push(job),
-                Message::Close(closed) => closing = Some(closed),
+    while waiting.closing.is_none() {
+        let received = match waiting.patience() {
+            None => inbox.recv_many(&mut messages, GROUP).await > 0,
+            Some(patience) => tokio::time::timeout(patience, inbox.recv_many(&mut messages, GROUP)).await != Ok(0),
+        };
+        messages.drain(..).for_each(|message| waiting.add(message));
+        if !received {
+            break;
+        }
+        while let Some(mut group) = waiting.next_group() {
+            commit_group(&mut connection, &mut group).await;
+            while waiting.has_room()
+                && let Ok(message) = inbox.try_recv()
+            {
+                waiting.add(message);
             }
         }
-        commit_group(&mut connection, &mut group).await;
     }
     inbox.close();
+    let mut last = waiting.all();
+    if !last.is_empty() {
+        commit_group(&mut connection, &mut last).await;
+    }
     if let Err(error) = connection.close().await {
         error!(%error, "the database did not close cleanly");
     }
-    if let Some(closed) = closing {
+    if let Some(closed) = waiting.closing {
         let _ = closed.send(());
+    }
+}
+
+/// Jobs that are not written yet; at most [`QUEUE`], then senders wait.
+#[derive(Default)]
+struct Waiting {
+    prompt: VecDeque<Box<dyn Job>>,
+    background: VecDeque<(Instant, Box<dyn Job>)>,
+    closing: Option<oneshot::Sender<()>>,
+}
+
+impl Waiting {
+    fn add(&mut self, message: Message) {
+        match message {
+            Message::Job(Lane::Prompt, job) => self.prompt.push_back(job),
+            Message::Job(Lane::Background, job) => self.background.push_back((Instant::now(), job)),
+            Message::Close(closed) => self.closing = Some(closed),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.prompt.len() + self.background.len() < QUEUE
+    }
+
+    /// How long to wait for other jobs; without end when nothing lingers.
+    fn patience(&self) -> Option<Duration> {
+        self.background.front().map(|(since, _)| LINGER.saturating_sub(since.elapsed()))
+    }
+
+    /// What to commit now, if anything.
+    fn next_group(&mut self) -> Option<Vec<Box<dyn Job>>> {
+        let lingered = self.background.front().map(|(since, _)| since.elapsed());
+        let due = if self.prompt.is_empty() { LINGER } else { LONGEST_LINGER };
+        let mut group: Vec<_> = self.prompt.drain(..self.prompt.len().min(GROUP)).collect();
+        if lingered.is_some_and(|lingered| lingered >= due) {
+            let room = self.background.len().min(GROUP);
+            group.extend(self.background.drain(..room).map(|(_, job)| job));
+        }
+        (!group.is_empty()).then_some(group)
+    }
+
+    fn all(&mut self) -> Vec<Box<dyn Job>> {
+        self.prompt.drain(..).chain(self.background.drain(..).map(|(_, job)| job)).collect()
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) async fn save(
     checkpoint: VersionedCheckpoint,
 ) -> Result<(), ClaimError> {
     let now = turns.database.clock().now_millis();
-    let job = async move |connection: &mut SqliteConnection| save_in(connection, &user, session, &checkpoint, now).await;
+    let job =
+        async move |connection: &mut SqliteConnection| save_in(connection, &user, session, &checkpoint, now).await;
     match turns.database.write(job).await? {
         Saved::Yes | Saved::SessionDeleted => Ok(()),
         Saved::Stale => Err(ClaimError::StaleCheckpoint),

@@ -61,7 +61,9 @@ pub(super) async fn claim(
             Ok(ClaimOutcome::Claimed(claim))
         }
         Granted::Ended(task) => Ok(ClaimOutcome::Ended(task)),
-        Granted::HeldUntil(until) => Ok(ClaimOutcome::HeldUntil(DateTime::from_timestamp_millis(until).unwrap_or_default())),
+        Granted::HeldUntil(until) => {
+            Ok(ClaimOutcome::HeldUntil(DateTime::from_timestamp_millis(until).unwrap_or_default()))
+        }
         Granted::Foreign => Err(PortError::Rejected { what: "the claim", cause: "the task is another user's".into() }),
     }
 }
@@ -124,8 +126,7 @@ impl Ask<'_> {
         if let Some(until) = row.leased_until.filter(|until| held && *until > self.now) {
             return Ok(Granted::HeldUntil(until));
         }
-        let (reset_reason, lost) =
-            if row.worker.is_some() { (codes::WORKER_LOST, 1) } else { (codes::HANDED_BACK, 0) };
+        let (reset_reason, lost) = if row.worker.is_some() { (codes::WORKER_LOST, 1) } else { (codes::HANDED_BACK, 0) };
         let task = task_id.to_string();
         let taken = sqlx::query!(
             "UPDATE turns
@@ -256,7 +257,8 @@ pub(super) async fn heartbeat(turns: &SqliteTurns, claims: &[Claim], lease: Dura
         .await
     };
     let held = turns.database.write(job).await?;
-    let held: HashSet<(String, i64, String)> = held.into_iter().map(|row| (row.task_id, row.attempt, row.worker)).collect();
+    let held: HashSet<(String, i64, String)> =
+        held.into_iter().map(|row| (row.task_id, row.attempt, row.worker)).collect();
     for claim in claims {
         if !held.contains(&(claim.task_id.to_string(), i64::from(claim.attempt), claim.worker.0.clone())) {
             claim.lost.cancel();

@@ -65,12 +65,7 @@ pub(super) struct Unstored {
 
 impl LiveTask {
     pub(super) fn new(id: TaskId) -> Self {
-        Self {
-            id,
-            state: Mutex::default(),
-            changed: Arc::new(Notify::new()),
-            loading: tokio::sync::Mutex::new(()),
-        }
+        Self { id, state: Mutex::default(), changed: Arc::new(Notify::new()), loading: tokio::sync::Mutex::new(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -186,7 +181,11 @@ impl LiveTask {
     pub(super) fn unstored(&self) -> Option<Unstored> {
         let state = self.state();
         let new = state.end.is_none() && state.text.len() > state.stored;
-        new.then(|| Unstored { attempt: state.attempt, start: state.stored, text: state.text[state.stored..].to_owned() })
+        new.then(|| Unstored {
+            attempt: state.attempt,
+            start: state.stored,
+            text: state.text[state.stored..].to_owned(),
+        })
     }
 
     pub(super) fn mark_stored(&self, attempt: u32, bytes: usize) {

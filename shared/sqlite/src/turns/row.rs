@@ -55,10 +55,13 @@ pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sql
 /// Text of the given attempt that was stored while it ran.
 pub(super) async fn stored_text(executor: impl SqliteExecutor<'_>, task: TaskId, attempt: i64) -> sqlx::Result<String> {
     let task = task.to_string();
-    let pieces =
-        sqlx::query_scalar!("SELECT text FROM reply_log WHERE task_id = ? AND attempt = ? ORDER BY start", task, attempt)
-            .fetch_all(executor)
-            .await?;
+    let pieces = sqlx::query_scalar!(
+        "SELECT text FROM reply_log WHERE task_id = ? AND attempt = ? ORDER BY start",
+        task,
+        attempt
+    )
+    .fetch_all(executor)
+    .await?;
     Ok(pieces.concat())
 }
 

@@ -25,7 +25,9 @@ pub(super) async fn task(turns: &SqliteTurns, user: &UserId, id: TaskId) -> Resu
             // It ended while the row was being read.
             Some((_, Some(end))) => task = Arc::unwrap_or_clone(end),
             Some((text, None)) => task.reply.content = text,
-            None => task.reply.content = row::stored_text(&mut *connection, id, row.attempt).await.map_err(port_error)?,
+            None => {
+                task.reply.content = row::stored_text(&mut *connection, id, row.attempt).await.map_err(port_error)?
+            }
         }
     }
     Ok(Some(TurnView {
