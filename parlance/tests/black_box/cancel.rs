@@ -108,7 +108,8 @@ async fn a_task_that_waits_for_its_next_attempt_is_cancelled_at_once() {
     let world = World::new(Script::default());
     let server = world.start().await;
     let accepted = server.say(None, "later [[mock fault=http_429 retry_after=20]]").await;
-    let requests = world.mock.wait_for(Duration::from_secs(20), |requests| requests.iter().any(|r| r.ended_ms.is_some())).await;
+    let requests =
+        world.mock.wait_for(Duration::from_secs(20), |requests| requests.iter().any(|r| r.ended_ms.is_some())).await;
     assert_eq!(requests.len(), 1);
     let began = Instant::now();
     let cancelled = server.cancel(&accepted.task).await;

@@ -3,7 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use parlance_mock_llm::{Behaviour, Script, expected_reply};
-use parlance_shared::{UserId, port::turns::{CancelOutcome, Turns as _}, task::Status};
+use parlance_shared::{
+    UserId,
+    port::turns::{CancelOutcome, Turns as _},
+    task::Status,
+};
 
 use crate::support::{Accepted, Opened, Server, World, eventually, reply_of};
 

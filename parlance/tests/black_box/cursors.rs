@@ -14,8 +14,7 @@ const QUESTION: &str = "a reply with letters of many bytes";
 /// Breaks once in mid-stream, then replies: a stream with two attempts.
 fn broken_then_whole() -> Script {
     let pause = Duration::from_millis(3);
-    let broken =
-        Behaviour { fault: Some(Fault::CutMidStream), ..Behaviour::tokens(TOKENS).with_token_delay(pause) };
+    let broken = Behaviour { fault: Some(Fault::CutMidStream), ..Behaviour::tokens(TOKENS).with_token_delay(pause) };
     Script::in_turn([broken], Behaviour::tokens(TOKENS).with_token_delay(pause))
 }
 
@@ -69,8 +68,10 @@ async fn followed(server: &Server) -> (Accepted, Vec<Event>) {
     assert!(events.iter().filter(|event| event.name == "delta").count() > 10, "too few places to resume: {events:?}");
     assert_eq!(events.iter().filter(|event| event.name == "reset").count(), 1);
     assert_eq!(events.last().unwrap().name, "done");
-    eventually("the reply is in the record", async || (server.messages(&accepted.session).await.len() == 2).then_some(()))
-        .await;
+    eventually("the reply is in the record", async || {
+        (server.messages(&accepted.session).await.len() == 2).then_some(())
+    })
+    .await;
     (accepted, events)
 }
 

@@ -68,7 +68,10 @@ async fn a_wrong_key_fails_at_once_and_is_not_repeated_to_anybody() {
     let accepted = server.say(None, "let me in").await;
     let ended = server.ended(&accepted.task).await;
     assert_eq!((&ended["status"], &ended["attempt"]), (&"failed".into(), &1.into()), "{ended}");
-    assert_eq!((&ended["error"]["code"], &ended["error"]["retryable"]), (&"provider_unauthorized".into(), &false.into()));
+    assert_eq!(
+        (&ended["error"]["code"], &ended["error"]["retryable"]),
+        (&"provider_unauthorized".into(), &false.into())
+    );
     assert!(!ended.to_string().contains("sk-wrong-key"), "{ended}");
     assert_eq!(world.mock.requests().len(), 1);
     let ended = server.stop().await;
@@ -88,7 +91,8 @@ async fn a_session_goes_on_after_a_failed_turn() {
 /// A provider that is not there is no reason not to start: it may come up.
 #[tokio::test]
 async fn a_provider_that_is_not_there_fails_tasks_and_nothing_else() {
-    let world = World::new(Script::default()).with("LLM_BASE_URL", "http://127.0.0.1:9/v1").with("TURN_MAX_ATTEMPTS", "1");
+    let world =
+        World::new(Script::default()).with("LLM_BASE_URL", "http://127.0.0.1:9/v1").with("TURN_MAX_ATTEMPTS", "1");
     let server = world.start().await;
     server.get("/health/ready").await.expect(200);
     let accepted = server.say(None, "hello?").await;

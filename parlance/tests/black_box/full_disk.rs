@@ -95,7 +95,9 @@ async fn nothing_half_written(folder: &mut Folder, marked: i64) {
         ("in the record", format!("SELECT count(*) FROM messages WHERE role = 'user' AND content {of_mark}")),
         (
             "among the turns",
-            format!("SELECT count(*) FROM turns JOIN messages USING (task_id) WHERE role = 'user' AND content {of_mark}"),
+            format!(
+                "SELECT count(*) FROM turns JOIN messages USING (task_id) WHERE role = 'user' AND content {of_mark}"
+            ),
         ),
     ] {
         assert_eq!(folder.number(&sql).await, marked, "{what}");
@@ -114,7 +116,8 @@ async fn nothing_half_written(folder: &mut Folder, marked: i64) {
 async fn a_turn(client: &HttpClient) -> Accepted {
     let accepted = client.say(None, "while there is room").await;
     client.ended(&accepted.task).await;
-    eventually("it is in the record", async || (client.messages(&accepted.session).await.len() == 2).then_some(())).await;
+    eventually("it is in the record", async || (client.messages(&accepted.session).await.len() == 2).then_some(()))
+        .await;
     accepted
 }
 

@@ -59,7 +59,10 @@ async fn a_short_reply_is_finished_and_its_subscriber_gets_the_end() {
 
     // Nothing of it is left to do.
     let server = world.start().await;
-    eventually("the reply is in the record", async || (server.messages(&accepted.session).await.len() == 2).then_some(())).await;
+    eventually("the reply is in the record", async || {
+        (server.messages(&accepted.session).await.len() == 2).then_some(())
+    })
+    .await;
     assert_eq!(server.task(&accepted.task).await["attempt"], 1);
     assert_eq!(world.mock.requests().len(), 1);
 }
@@ -81,7 +84,8 @@ async fn a_long_reply_is_handed_back_and_its_subscriber_resumes_after_the_restar
         // The poll is under way once the server has two calls to serve.
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.process.terminate();
-        eventually("new connections are refused", async || TcpStream::connect(address).await.is_err().then_some(())).await;
+        eventually("new connections are refused", async || TcpStream::connect(address).await.is_err().then_some(()))
+            .await;
         let refused_after = began.elapsed();
         let ended = server.process.end().await;
         (refused_after, ended, began.elapsed())

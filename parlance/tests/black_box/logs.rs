@@ -34,7 +34,8 @@ fn telling() -> Script {
                 Raw::json(500, error.to_string()).into()
             }
             0 if quoted.contains("validated") => {
-                let detail = json!({"detail": [{"type": "string_type", "loc": ["body"], "input": {"content": quoted}}]});
+                let detail =
+                    json!({"detail": [{"type": "string_type", "loc": ["body"], "input": {"content": quoted}}]});
                 Raw::json(500, detail.to_string()).into()
             }
             0 if quoted.contains("garbled") => Raw::events([format!("data: {{\"choices\": \"{quoted}\"}}\n\n")]).into(),
@@ -203,9 +204,12 @@ async fn in_development_logs_are_readable_lines_on_standard_error() {
     let world = World::new(telling());
     let server = world.start().await;
     let accepted = converse(&server, None, QUESTION).await;
-    tokio::time::timeout(Duration::from_secs(5), server.process.stderr.find(|line| line.contains("turn ended").then_some(())))
-        .await
-        .unwrap();
+    tokio::time::timeout(
+        Duration::from_secs(5),
+        server.process.stderr.find(|line| line.contains("turn ended").then_some(())),
+    )
+    .await
+    .unwrap();
     let ended = server.stop().await;
     assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
     assert!(!ended.stderr.contains('\u{1b}'), "no colours where nobody sees them: {}", ended.stderr);

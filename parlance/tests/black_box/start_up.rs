@@ -74,7 +74,10 @@ async fn production_without_a_host_is_refused_by_the_name_host() {
 async fn an_unknown_command_is_refused_with_what_there_is() {
     let ended = run(&["serve"], &[]).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
-    assert!(ended.stderr.contains("unrecognized subcommand 'serve'") && ended.stderr.contains("Usage: parlance"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("unrecognized subcommand 'serve'") && ended.stderr.contains("Usage: parlance"),
+        "{ended:?}"
+    );
     let help = run(&["--help"], &[]).await;
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("migrate"), "{help:?}");
@@ -167,7 +170,8 @@ async fn it_says_where_it_listens_and_who_answers() {
     let world = World::new(Script::default());
     let server = world.start().await;
     let first = &server.process.stdout.all()[0];
-    let expected = format!("parlance listening on http://{} (LLM: mock-model at {})", server.address, world.mock.base_url());
+    let expected =
+        format!("parlance listening on http://{} (LLM: mock-model at {})", server.address, world.mock.base_url());
     assert_eq!(*first, expected);
     let health = server.get("/health").await.expect(200);
     assert_eq!(health["provider"]["model"], "mock-model");
@@ -186,7 +190,11 @@ async fn a_closed_standard_output_or_error_keeps_nobody_from_serving() {
         let process = Process::start_unheard(command);
         let server = Server::at(process, ([127, 0, 0, 1], port).into());
         eventually("the server answers", async || {
-            server.try_call(reqwest::Method::GET, "/health/ready", None).await.ok().filter(|answer| answer.status == 200)
+            server
+                .try_call(reqwest::Method::GET, "/health/ready", None)
+                .await
+                .ok()
+                .filter(|answer| answer.status == 200)
         })
         .await;
         let accepted = server.say(None, "anyone?").await;

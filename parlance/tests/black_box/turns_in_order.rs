@@ -19,8 +19,11 @@ async fn messages_posted_at_once_are_answered_one_after_the_other_and_each_knows
     let server = world.start().await;
     let session = server.post("/v1/sessions", &json!({"instructions": "Be brief."})).await.expect(201);
     let session = session["id"].as_str().unwrap();
-    let (one, two, three) =
-        tokio::join!(server.say(Some(session), "one"), server.say(Some(session), "two"), server.say(Some(session), "three"));
+    let (one, two, three) = tokio::join!(
+        server.say(Some(session), "one"),
+        server.say(Some(session), "two"),
+        server.say(Some(session), "three")
+    );
     // Another session's message comes last and overtakes all that waits.
     let other = server.say(None, "elsewhere [[mock tokens=2 delay_ms=1]]").await;
     assert_eq!(server.ended(&other.task).await["status"], "completed");

@@ -192,4 +192,3 @@ impl Lines {
         self.all().iter().map(|line| format!("{line}\n")).collect()
     }
 }
-

@@ -1,10 +1,6 @@
 //! A data folder, a mock LLM and the settings, from which servers are started one after the other.
 
-use std::{
-    net::SocketAddr,
-    ops::Deref,
-    path::PathBuf,
-};
+use std::{net::SocketAddr, ops::Deref, path::PathBuf};
 
 use parlance_mock_llm::{MockLlm, Script};
 use tempfile::TempDir;
@@ -109,4 +105,3 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     };
     rest.split([' ', '"']).next()?.parse().ok()
 }
-
