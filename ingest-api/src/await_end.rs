@@ -10,7 +10,7 @@ use parlance_shared::{
     task::Task,
 };
 
-use crate::{find_task::look_up, problem::Problem, state::ApiState};
+use crate::{find_task::find_task, problem::Problem, state::ApiState};
 
 /// The task at its end, or as it stands after `patience`.
 pub(crate) async fn await_end(
@@ -29,7 +29,7 @@ pub(crate) async fn await_end(
     match ended {
         Ok(Ok(Some(ended))) => Ok(*ended),
         // Time is up, or the log is gone or in trouble: whoever knows the task says how it stands, or what the trouble is.
-        Ok(Ok(None) | Err(_)) | Err(_) => look_up(state, caller, task.id).await,
+        Ok(Ok(None) | Err(_)) | Err(_) => find_task(state, caller, task.id).await,
     }
 }
 

@@ -6,14 +6,14 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use parlance_shared::{TaskId, port::turns::CancelOutcome, task::Task};
+use parlance_shared::{Caller, TaskId, port::turns::CancelOutcome, task::Task};
 
 use crate::{
     await_end::await_end,
     bounded::bounded,
     call::Call,
     extract::{PathId, Query},
-    find_task::find_task,
+    find_task::{find_task, note_session},
     problem::Problem,
     state::ApiState,
 };
@@ -25,15 +25,23 @@ pub(crate) async fn cancel_task(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Task>, Problem> {
     Query::none(query.as_deref())?;
-    let task = find_task(&state, &call.caller, id).await?;
+    let task = cancel(&state, &call.caller, id).await?;
+    note_session(&task);
+    Ok(Json(task))
+}
+
+async fn cancel(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+    let task = find_task(state, caller, id).await?;
     if task.status.is_terminal() {
-        return Ok(Json(task));
+        return Ok(task);
     }
     let limits = &state.limits;
-    let asked = state.turns.request_cancel(&call.caller.user, id);
+    let asked = state.turns.request_cancel(&caller.user, id);
     match bounded(limits.publish_timeout, "turns", asked).await? {
-        CancelOutcome::Ended(task) => Ok(Json(*task)),
-        CancelOutcome::Requested => await_end(&state, &call.caller, task, limits.cancel_patience).await.map(Json),
+        // Cancelled before any worker had it: only the record can tell the rest.
+        CancelOutcome::Ended(task) if task.session_id.is_none() => find_task(state, caller, id).await,
+        CancelOutcome::Ended(task) => Ok(*task),
+        CancelOutcome::Requested => await_end(state, caller, task, limits.cancel_patience).await,
         CancelOutcome::UnknownTask => Err(Problem::task_not_found()),
     }
 }

@@ -12,17 +12,8 @@ use tracing::Span;
 
 use crate::{bounded::bounded, problem::Problem, state::ApiState};
 
-/// The caller's task, or a 404 that says nothing of other users' tasks. The call's log lines carry its session from now on.
+/// The caller's task, or a 404 that says nothing of other users' tasks.
 pub(crate) async fn find_task(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
-    let task = look_up(state, caller, id).await?;
-    if let Some(session_id) = task.session_id {
-        Span::current().record("session_id", tracing::field::display(session_id));
-    }
-    Ok(task)
-}
-
-/// The same for a call that has found its task before.
-pub(crate) async fn look_up(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
     let limit = state.limits.read_timeout;
     match bounded(limit, "turns", state.turns.task(&caller.user, id)).await? {
         Some(view) if view.session_deleted => Err(Problem::task_not_found()),
@@ -30,6 +21,13 @@ pub(crate) async fn look_up(state: &ApiState, caller: &Caller, id: TaskId) -> Re
         Some(view) if view.task.session_id.is_none() => with_stored_origin(state, caller, view.task).await,
         Some(view) => Ok(view.task),
         None => stored_or_queued(state, caller, id).await,
+    }
+}
+
+/// Once a call knows its task's session, its log lines carry it. To be said once per call.
+pub(crate) fn note_session(task: &Task) {
+    if let Some(session_id) = task.session_id {
+        Span::current().record("session_id", tracing::field::display(session_id));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     await_end::await_end,
     call::Call,
     extract::{PathId, Query},
-    find_task::find_task,
+    find_task::{find_task, note_session},
     problem::Problem,
     state::ApiState,
 };
@@ -28,5 +28,7 @@ pub(crate) async fn get_task(
 ) -> Result<Json<Task>, Problem> {
     let wait = Query::parse(query.as_deref(), &["wait"])?.number("wait", 0..=LONGEST_WAIT, 0)?;
     let task = find_task(&state, &call.caller, id).await?;
-    await_end(&state, &call.caller, task, Duration::from_secs(wait.into())).await.map(Json)
+    let task = await_end(&state, &call.caller, task, Duration::from_secs(wait.into())).await?;
+    note_session(&task);
+    Ok(Json(task))
 }

@@ -21,7 +21,7 @@ use parlance_shared::{
 use crate::{
     call::Call,
     extract::{PathId, Query},
-    find_task::{find_task, follow_problem, look_up, unknown_cursor},
+    find_task::{find_task, follow_problem, note_session, unknown_cursor},
     problem::Problem,
     reply_stream::ReplyStream,
     serve::LongLived,
@@ -47,6 +47,7 @@ pub(crate) async fn stream_reply(
 ) -> Result<Response, Problem> {
     let seen = seen_by(&headers, &Query::parse(query.as_deref(), &["after"])?)?;
     let task = find_task(&state, &call.caller, id).await?;
+    note_session(&task);
     if task.status.is_terminal() && seen.cursor == Some(Cursor { attempt: task.attempt, place: Place::End }) {
         // The one answer that stops an EventSource from coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -82,7 +83,7 @@ async fn open(state: &ApiState, caller: &Caller, task: Task, seen: Seen) -> Resu
         Ok(reader) => Ok(reader),
         Err(FollowError::Expired) => {
             // The task may have ended after it was looked up.
-            let task = if task.status.is_terminal() { task } else { look_up(state, caller, task.id).await? };
+            let task = if task.status.is_terminal() { task } else { find_task(state, caller, task.id).await? };
             let stored = StoredReply::open(task, seen.cursor).map_err(|_| unknown_cursor(seen.place))?;
             Ok(Box::new(stored))
         }

@@ -30,10 +30,17 @@ pub(crate) fn checks(workspace: &Workspace) -> Vec<(&'static str, Verdict)> {
         command.current_dir(&workspace.root).args(["--log-level", "warn"]).args(arguments);
         command
     };
-    let dependencies = workspace::run(&mut deny(&["check", "bans", "licenses", "sources"])).into();
+    // A duplicate's graph fills screens; `cargo tree --invert` shows it when it is wanted.
+    let check =
+        |what: &[&str]| workspace::run(deny(&["check", "--hide-inclusion-graph", "--disable-fetch"]).args(what));
+    let dependencies = check(&["bans", "licenses", "sources"]).into();
     let advisories = match fetch(deny(&["fetch", "db"])) {
-        Ok(()) => workspace::run(&mut deny(&["check", "--disable-fetch", "advisories"])).into(),
-        Err(why) => Verdict::Skipped(format!("the advisory database can't be fetched ({why})")),
+        Ok(()) => workspace::run(deny(&check).arg("advisories")).into(),
+        Err(why) if has_old_database() => {
+            println!("the advisory database can't be fetched ({why}): an older copy is used");
+            workspace::run(deny(&["--offline"]).args(check).arg("advisories")).into()
+        }
+        Err(why) => Verdict::Skipped(format!("there is no advisory database, and it can't be fetched ({why})")),
     };
     vec![(DEPENDENCIES, dependencies), (ADVISORIES, advisories)]
 }
@@ -56,6 +63,14 @@ fn find_or_install(workspace: &Workspace) -> Result<PathBuf, String> {
 fn is_our_version(program: &PathBuf) -> bool {
     let output = Command::new(program).arg("--version").stderr(Stdio::null()).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == format!("cargo-deny {VERSION}"))
+}
+
+/// Where cargo-deny keeps what it has fetched.
+fn has_old_database() -> bool {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let copies = home.and_then(|home| std::fs::read_dir(home.join("advisory-dbs")).ok());
+    copies.into_iter().flatten().flatten().any(|copy| copy.path().join("crates").is_dir())
 }
 
 fn fetch(mut command: Command) -> Result<(), String> {

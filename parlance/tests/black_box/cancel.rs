@@ -22,6 +22,8 @@ async fn a_task_that_waits_is_cancelled_before_it_starts() {
     let waiting = server.say(None, "never asked").await;
     let mut events = server.stream(&waiting.task, None).await;
     assert_eq!(events.next().await.data["status"], "queued");
+    eventually("it is in the record", async || (server.messages(&waiting.session).await.len() == 1).then_some(()))
+        .await;
 
     let began = Instant::now();
     let cancelled = server.cancel(&waiting.task).await;
@@ -29,7 +31,7 @@ async fn a_task_that_waits_is_cancelled_before_it_starts() {
     assert_eq!((&cancelled["status"], &cancelled["attempt"]), (&"cancelled".into(), &0.into()), "{cancelled}");
     let rest = events.rest().await;
     assert_eq!(rest.last().unwrap().name, "cancelled", "{rest:?}");
-    assert_eq!(server.ended(&waiting.task).await["status"], "cancelled");
+    assert_eq!(server.ended(&waiting.task).await, cancelled, "poll and answer disagree");
 
     // The worker that comes to it later finds it ended.
     server.cancel(&busy.task).await;

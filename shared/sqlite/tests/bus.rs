@@ -346,3 +346,65 @@ async fn a_full_disk_refuses_a_message_and_keeps_those_before() {
     assert!(kept > 3);
     assert_eq!(bus.stats().await.unwrap()[0].outstanding, kept);
 }
+
+const ON_LEASE: &str = "SELECT count(*) FROM bus_deliveries WHERE lease IS NOT NULL";
+
+/// A consumer that has taken all there was and waits for more.
+async fn waiting_consumer(harness: &Harness, slots: usize) -> Box<dyn Deliveries> {
+    harness.bus.ensure(&[MAIN]).await.unwrap();
+    let mut consumer = harness.bus.subscribe(MAIN, slots).await.unwrap();
+    publish(harness, "first", "first").await;
+    next_is(&mut consumer, "first").await.lease.settle(Outcome::Done).await.unwrap();
+    takes_all(&mut consumer).await;
+    consumer
+}
+
+/// Lets the consumer look once more, so that it knows that nothing is left.
+async fn takes_all(consumer: &mut Box<dyn Deliveries>) {
+    let nothing = tokio::time::timeout(Duration::from_millis(100), consumer.next()).await;
+    assert!(nothing.is_err(), "nothing else was published");
+}
+
+#[tokio::test]
+async fn a_publish_hands_over_as_many_messages_as_there_are_slots() {
+    let harness = harness().await;
+    let mut consumer = waiting_consumer(&harness, 1).await;
+    publish(&harness, "a", "a1").await;
+    publish(&harness, "b", "b1").await;
+    assert_eq!(harness.count(ON_LEASE).await, 1, "the first on lease with its publish, the second for want of a slot not");
+    let held = next_is(&mut consumer, "a1").await;
+    assert_eq!((held.received.attempt, held.received.unanswered), (1, 0));
+    held.lease.settle(Outcome::Done).await.unwrap();
+    next_is(&mut consumer, "b1").await.lease.settle(Outcome::Done).await.unwrap();
+    takes_all(&mut consumer).await;
+    publish(&harness, "c", "c1").await;
+    assert_eq!(harness.count(ON_LEASE).await, 1, "the slot is free again");
+    next_is(&mut consumer, "c1").await;
+}
+
+#[tokio::test]
+async fn what_was_handed_over_to_a_consumer_that_went_away_goes_to_the_next() {
+    let harness = harness().await;
+    let consumer = waiting_consumer(&harness, 4).await;
+    publish(&harness, "a", "a1").await;
+    assert_eq!(harness.count(ON_LEASE).await, 1);
+    drop(consumer);
+    let mut next = harness.bus.subscribe(MAIN, 4).await.unwrap();
+    let delivery = next_is(&mut next, "a1").await;
+    assert_eq!((delivery.received.attempt, delivery.received.unanswered), (1, 0), "nobody had seen it");
+}
+
+#[tokio::test]
+async fn what_was_handed_over_to_a_process_that_died_comes_again() {
+    let mut harness = harness().await;
+    let consumer = waiting_consumer(&harness, 4).await;
+    publish(&harness, "a", "a1").await;
+    publish(&harness, "a", "a2").await;
+    harness.restart().await;
+    drop(consumer);
+    let mut next = harness.bus.subscribe(MAIN, 4).await.unwrap();
+    let delivery = next_is(&mut next, "a1").await;
+    assert_eq!((delivery.received.attempt, delivery.received.unanswered), (2, 1));
+    delivery.lease.settle(Outcome::Done).await.unwrap();
+    next_is(&mut next, "a2").await;
+}
