@@ -34,12 +34,15 @@ use crate::{
 /// Requests that the mock remembers, for the check of the prompts.
 const MOCK_LOG: u32 = 200_000;
 
+/// Conversations begin spread over the kills, so that there is always something to interrupt.
+const SPREAD_PER_KILL: Duration = Duration::from_millis(700);
+
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
 pub struct CrashTest {
     /// Repeats all choices.
     pub seed: u64,
-    /// Conversations at once.
+    /// Conversations.
     pub conversations: usize,
     /// Turns of each.
     pub turns: usize,
@@ -77,9 +80,10 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
     };
     let began = Instant::now();
 
+    let within = SPREAD_PER_KILL * u32::try_from(test.kills)?;
     let mut conversations = JoinSet::new();
     for number in 0..test.conversations {
-        let plan = ConversationPlan::new(number, test.turns, test.seed, &mut random);
+        let plan = ConversationPlan::new(number, test.turns, within, test.seed, &mut random);
         for fault in plan.turns.iter().filter_map(|turn| turn.fault) {
             findings.count(format!("turns with fault {fault}"));
         }

@@ -35,12 +35,12 @@ enum Command {
     },
     /// Kill the server again and again during conversations, and check what everyone saw.
     Crash {
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 300)]
         conversations: usize,
         #[arg(long, default_value_t = 5)]
         turns: usize,
         /// How often the server is killed.
-        #[arg(long, default_value_t = 40)]
+        #[arg(long, default_value_t = 100)]
         kills: usize,
         /// Repeats an earlier run's choices.
         #[arg(long)]

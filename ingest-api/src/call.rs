@@ -84,14 +84,14 @@ fn report(state: &ApiState, span: &Span, response: &Response, began: Instant) {
         500.. => "5xx",
     });
     let _entered = span.enter();
-    let millis = began.elapsed().as_micros() as f64 / 1_000.0;
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();
     if let Some(Cause(cause)) = response.extensions().get() {
-        error!(http.status = status, duration_ms = millis, cause = &**cause, "call failed");
+        error!(http.status = status, duration_us = micros, cause = &**cause, "call failed");
     } else if response.extensions().get::<Quiet>().is_some() {
-        debug!(http.status = status, duration_ms = millis, "call answered");
+        debug!(http.status = status, duration_us = micros, "call answered");
     } else {
-        info!(http.status = status, duration_ms = millis, "call answered");
+        info!(http.status = status, duration_us = micros, "call answered");
     }
 }
 

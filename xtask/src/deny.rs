@@ -31,9 +31,8 @@ pub(crate) fn checks(workspace: &Workspace) -> Vec<(&'static str, Verdict)> {
         command
     };
     // A duplicate's graph fills screens; `cargo tree --invert` shows it when it is wanted.
-    let check =
-        |what: &[&str]| workspace::run(deny(&["check", "--hide-inclusion-graph", "--disable-fetch"]).args(what));
-    let dependencies = check(&["bans", "licenses", "sources"]).into();
+    let check = ["check", "--hide-inclusion-graph"];
+    let dependencies = workspace::run(deny(&check).args(["bans", "licenses", "sources"])).into();
     let advisories = match fetch(deny(&["fetch", "db"])) {
         Ok(()) => workspace::run(deny(&check).arg("advisories")).into(),
         Err(why) if has_old_database() => {

@@ -57,6 +57,7 @@ struct Session {
 /// Has the conversation.
 pub async fn converse(world: World, mut plan: ConversationPlan) -> Told {
     let mut random = plan.random.fork();
+    sleep(plan.begins_after).await;
     let mut told = Told { session: None, turns: Vec::new(), plan };
     if told.plan.makes_session {
         match make_session(&world).await {

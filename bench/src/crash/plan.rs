@@ -1,5 +1,7 @@
 //! What the conversations will do: all of it follows from the seed.
 
+use std::time::Duration;
+
 use parlance_mock_llm::expected_varied_reply;
 
 use crate::random::Random;
@@ -12,6 +14,8 @@ const MOST_REQUESTS: u32 = 64;
 pub struct ConversationPlan {
     /// Counts conversations from 0.
     pub number: usize,
+    /// It begins so long after the first.
+    pub begins_after: Duration,
     /// All messages are posted before any reply is read.
     pub posts_ahead: bool,
     /// The session is made first, not by the first message.
@@ -76,8 +80,9 @@ const LASTING: [(&str, &str); 4] = [
 ];
 
 impl ConversationPlan {
-    /// A conversation of so many turns.
-    pub fn new(number: usize, turns: usize, seed: u64, random: &mut Random) -> Self {
+    /// A conversation of so many turns, that begins within this time.
+    pub fn new(number: usize, turns: usize, within: Duration, seed: u64, random: &mut Random) -> Self {
+        let begins_after = Duration::from_millis(random.between(0, within.as_millis() as u64));
         let posts_ahead = random.chance(30);
         let makes_session = random.chance(40);
         let turns = (0..turns)
@@ -87,7 +92,7 @@ impl ConversationPlan {
                 TurnPlan::new(&format!("{seed:x} c{number} t{turn}"), may_be_unsure, random)
             })
             .collect();
-        Self { number, posts_ahead, makes_session, turns, random: random.fork() }
+        Self { number, begins_after, posts_ahead, makes_session, turns, random: random.fork() }
     }
 }
 
@@ -140,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_the_plan_and_another_does_not() {
-        let plan = |seed| format!("{:?}", ConversationPlan::new(3, 5, seed, &mut Random::new(seed)));
+        let plan =
+            |seed| format!("{:?}", ConversationPlan::new(3, 5, Duration::from_secs(9), seed, &mut Random::new(seed)));
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }

@@ -371,7 +371,11 @@ async fn a_publish_hands_over_as_many_messages_as_there_are_slots() {
     let mut consumer = waiting_consumer(&harness, 1).await;
     publish(&harness, "a", "a1").await;
     publish(&harness, "b", "b1").await;
-    assert_eq!(harness.count(ON_LEASE).await, 1, "the first on lease with its publish, the second for want of a slot not");
+    assert_eq!(
+        harness.count(ON_LEASE).await,
+        1,
+        "the first on lease with its publish, the second for want of a slot not"
+    );
     let held = next_is(&mut consumer, "a1").await;
     assert_eq!((held.received.attempt, held.received.unanswered), (1, 0));
     held.lease.settle(Outcome::Done).await.unwrap();

@@ -181,7 +181,7 @@ pub trait Turns: Send + Sync + 'static {
     /// Hands the claim back: the next one need not wait for the lease, and the attempt does not count as lost.
     async fn release(&self, claim: &Claim) -> Result<(), PortError>;
 
-    /// Stores that the owner wants the task stopped. `session` is null when only the id is known.
+    /// Stores that the owner wants the task stopped. The caller has made sure that the id was made for this user.
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError>;
 
     /// Cancels what runs or waits in the session, forgets its checkpoint, and keeps later turns from starting.

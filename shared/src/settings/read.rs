@@ -178,7 +178,8 @@ mod tests {
     fn a_model_and_a_key_need_an_address() {
         assert_eq!(read(&[("LLM_MODEL", "m")]).expect_err("no address").0[0].name, "LLM_BASE_URL");
         assert_eq!(read(&[("LLM_BASE_URL", "http://h/v1")]).expect_err("no model").0[0].name, "LLM_MODEL");
-        let settings = read(&[("LLM_BASE_URL", "http://u:s3cret@h/v1"), ("LLM_MODEL", "m"), ("LLM_API_KEY", "s3cret")]).unwrap();
+        let settings =
+            read(&[("LLM_BASE_URL", "http://u:s3cret@h/v1"), ("LLM_MODEL", "m"), ("LLM_API_KEY", "s3cret")]).unwrap();
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
 }
