@@ -180,7 +180,8 @@ fn submission(
         model: message.model,
         strategy: Strategy::Enqueue,
         metadata: message.metadata,
-        accepted_at: state.clock.now(),
+        // Messages of a session are listed in this order, and a quick client posts several within a millisecond.
+        accepted_at: state.clock.now_precise(),
         fingerprint,
     }
 }

@@ -58,7 +58,7 @@ CREATE TABLE messages (
     content    TEXT    NOT NULL,
     metadata   TEXT,             -- the client's own, at a user's message
     created_at INTEGER NOT NULL,
-    sorts_at   INTEGER NOT NULL, -- created_at, except that a reply sorts after its message, whatever the clocks said
+    sorts_at   INTEGER NOT NULL, -- microseconds; a reply sorts after its message, whatever the clocks said
     PRIMARY KEY (task_id, role)
 ) STRICT, WITHOUT ROWID;
 

@@ -43,6 +43,15 @@ impl Clock {
         }
     }
 
+    /// Now, to the microsecond: for what comes so quickly one after the other that milliseconds can't tell the order.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    pub fn now_precise(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Source::System => Utc::now().trunc_subsecs(6),
+            Source::Manual(_) => self.now(),
+        }
+    }
+
     /// Now, in milliseconds since 1970, as the embedded database stores it.
     pub fn now_millis(&self) -> i64 {
         self.now().timestamp_millis()

@@ -41,7 +41,7 @@ pub struct MessageSubmitted {
     pub strategy: Strategy,
     /// The client's own data.
     pub metadata: Option<Metadata>,
-    /// When it was accepted.
+    /// When it was accepted, to the microsecond: the session's messages are listed in this order.
     pub accepted_at: DateTime<Utc>,
     /// Hash of the request, when it came with an idempotency key.
     pub fingerprint: Option<String>,

@@ -23,8 +23,8 @@ pub struct PageRequest {
 /// A place in a list ordered by (time, id), unchanged by what comes or goes around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PagePosition {
-    /// Milliseconds since 1970.
-    pub at_millis: i64,
+    /// When, in the list's own unit of time since 1970.
+    pub at: i64,
     /// The id of the entry, as text.
     pub id: String,
 }
@@ -32,13 +32,13 @@ pub struct PagePosition {
 impl PagePosition {
     /// The cursor a client holds.
     pub fn encode(&self) -> String {
-        format!("{:x}.{}", self.at_millis, self.id)
+        format!("{:x}.{}", self.at, self.id)
     }
 
     /// The position a cursor names, if one of ours could have made it.
     pub fn decode(cursor: &str) -> Option<Self> {
         let (at, id) = cursor.split_once('.')?;
-        let position = Self { at_millis: i64::from_str_radix(at, 16).ok()?, id: id.to_owned() };
+        let position = Self { at: i64::from_str_radix(at, 16).ok()?, id: id.to_owned() };
         (position.encode() == cursor && id.len() <= 64).then_some(position)
     }
 }

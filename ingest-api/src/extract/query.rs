@@ -95,8 +95,8 @@ mod tests {
         }
 
         #[test]
-        fn a_position_survives_the_way_through_a_query(at_millis in 0_i64.., id in "[a-z0-9_]{0,40}") {
-            let position = PagePosition { at_millis, id };
+        fn a_position_survives_the_way_through_a_query(at in 0_i64.., id in "[a-z0-9_]{0,40}") {
+            let position = PagePosition { at, id };
             let raw: String = form_urlencoded::Serializer::new(String::new())
                 .append_pair("before", &position.encode())
                 .finish();

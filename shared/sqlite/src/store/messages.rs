@@ -21,10 +21,10 @@ pub(super) async fn put_users(connection: &mut SqliteConnection, event: &Message
     let (task, message, session) =
         (event.task_id.to_string(), event.message_id.to_string(), event.session_id.to_string());
     let (owner, content, metadata) = (event.user_id.as_str(), event.content.as_str(), json(event.metadata.as_ref()));
-    let at = event.accepted_at.timestamp_millis();
+    let (at, sorts_at) = (event.accepted_at.timestamp_millis(), event.accepted_at.timestamp_micros());
     let stored = sqlx::query_scalar!(
         r#"INSERT INTO messages (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at)
-           VALUES (?1, 'user', ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+           VALUES (?1, 'user', ?2, ?3, ?4, ?5, ?6, ?7, ?8)
            ON CONFLICT (task_id, role) DO UPDATE SET
                created_at = min(created_at, excluded.created_at), sorts_at = min(sorts_at, excluded.sorts_at)
            WHERE user_id = excluded.user_id AND session_id = excluded.session_id
@@ -35,7 +35,8 @@ pub(super) async fn put_users(connection: &mut SqliteConnection, event: &Message
         owner,
         content,
         metadata,
-        at
+        at,
+        sorts_at
     )
     .fetch_optional(connection)
     .await?
@@ -88,7 +89,7 @@ pub(super) async fn sort_reply_after(
 ) -> sqlx::Result<()> {
     let (task, earliest) = (task.to_string(), reply_sorts_at(i64::MIN, accepted_at));
     sqlx::query!(
-        "UPDATE messages SET sorts_at = max(created_at, ?2) WHERE task_id = ?1 AND role = 'assistant'",
+        "UPDATE messages SET sorts_at = max(created_at * 1000, ?2) WHERE task_id = ?1 AND role = 'assistant'",
         task,
         earliest
     )
@@ -97,9 +98,11 @@ pub(super) async fn sort_reply_after(
     Ok(())
 }
 
-/// A reply comes after its message, also when both are of one millisecond or the worker's clock is behind.
+/// A reply comes after its message, also when both are of one millisecond or the worker's clock is behind. Takes
+/// milliseconds, gives microseconds.
 fn reply_sorts_at(ended_at: i64, accepted_at: Option<i64>) -> i64 {
-    accepted_at.map_or(ended_at, |accepted_at| ended_at.max(accepted_at.saturating_add(1)))
+    let sorts_at = accepted_at.map_or(ended_at, |accepted_at| ended_at.max(accepted_at.saturating_add(1)));
+    sorts_at.saturating_mul(1_000)
 }
 
 /// Erases what was said in a session.
@@ -151,7 +154,7 @@ pub(super) async fn list(
             created_at: time(row.created_at)?,
         };
         let bytes = message.content.len();
-        builder.push(message, bytes, PagePosition { at_millis: row.sorts_at, id: row.id });
+        builder.push(message, bytes, PagePosition { at: row.sorts_at, id: row.id });
     }
     Ok(builder.finish())
 }

@@ -47,5 +47,5 @@ impl<T> PageBuilder<T> {
 
 /// The place after which a list is read on: of the page before, or the end at which the list begins.
 pub(super) fn start(from: Option<&PagePosition>, beginning: i64) -> (i64, &str) {
-    from.map_or((beginning, ""), |position| (position.at_millis, position.id.as_str()))
+    from.map_or((beginning, ""), |position| (position.at, position.id.as_str()))
 }

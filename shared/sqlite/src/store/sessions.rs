@@ -220,7 +220,7 @@ pub(super) async fn list(
             created_at: Some(time(row.created_at)?),
             updated_at: Some(time(row.updated_at)?),
         };
-        builder.push(session, bytes, PagePosition { at_millis: row.created_at, id: row.id });
+        builder.push(session, bytes, PagePosition { at: row.created_at, id: row.id });
     }
     Ok(builder.finish())
 }
