@@ -3,6 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
 pub mod bus;
-pub mod seeded;
 pub mod store;
 pub mod turns;

@@ -9,7 +9,7 @@ use cloudevents::AttributesReader as _;
 
 use parlance_shared::port::bus::{Delivery, Outcome, Subscription};
 
-use crate::seeded::Random;
+use fastrand::Rng;
 
 use super::{BusHarness, Consumer, MAIN, consumer, fail, next, publish, retry, settle};
 
@@ -25,7 +25,7 @@ pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut har
     for seed in 1..=6 {
         let consumer = consumer(&harness, PATIENT).await;
         let mut run =
-            Run { seed, random: Random::new(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };
+            Run { seed, random: Rng::with_seed(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };
         for _ in 0..STEPS {
             run.step(&mut harness).await;
             harness.check().await;
@@ -36,7 +36,7 @@ pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut har
 
 struct Run {
     seed: u64,
-    random: Random,
+    random: Rng,
     consumer: Consumer,
     published: u32,
     keys: BTreeMap<String, Key>,
@@ -61,10 +61,10 @@ impl Key {
 
 impl Run {
     async fn step<H: BusHarness>(&mut self, harness: &mut H) {
-        match self.random.below(20) {
+        match self.random.usize(..20) {
             0..=6 => {
                 self.published += 1;
-                let (key, id) = (format!("{}-{}", self.seed, self.random.below(KEYS)), self.published);
+                let (key, id) = (format!("{}-{}", self.seed, self.random.usize(..KEYS)), self.published);
                 let id = format!("{key}-{id}");
                 publish(harness, &key, &id).await;
                 self.keys.entry(key).or_default().waiting.push_back(id);
@@ -75,7 +75,7 @@ impl Run {
                 harness.pass(RETRY_AFTER).await;
                 self.keys.values_mut().for_each(|key| key.backing_off = false);
             }
-            19 if self.random.below(3) == 0 => self.crash(harness).await,
+            19 if self.random.usize(..3) == 0 => self.crash(harness).await,
             _ => {}
         }
     }
@@ -94,10 +94,10 @@ impl Run {
         if out == 0 {
             return;
         }
-        let chosen = self.random.below(out);
+        let chosen = self.random.usize(..out);
         let key = self.keys.values_mut().filter(|key| key.out.is_some()).nth(chosen).expect("it is there");
         let delivery = key.out.take().expect("it is out");
-        match self.random.below(8) {
+        match self.random.usize(..8) {
             0..=3 => {
                 key.waiting.pop_front();
                 settle(delivery, Outcome::Done).await;

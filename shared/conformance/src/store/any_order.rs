@@ -9,7 +9,7 @@ use super::{
     reading::Sight,
     script::{Fact, Talk, at, ended, fresh, ids_of, tell, user},
 };
-use crate::seeded::Random;
+use fastrand::Rng;
 
 /// Events that are told at once.
 const AT_ONCE: usize = 5;
@@ -18,14 +18,14 @@ const AT_ONCE: usize = 5;
 /// Both may be the same kind of store, but not the same store.
 pub async fn any_order_and_any_number_of_times_end_the_same(in_order: Arc<dyn Store>, shuffled: Arc<dyn Store>) {
     for seed in 0..60 {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let users: Vec<UserId> = ["alice", "bob", "carol"].map(user).into();
         let history = history(&mut random, &users);
         tell(&*in_order, &history).await;
 
         let mut deliveries = history.clone();
         for fact in &history {
-            for _ in 0..random.below(3) {
+            for _ in 0..random.usize(..3) {
                 deliveries.push(fact.clone());
             }
         }
@@ -39,24 +39,24 @@ pub async fn any_order_and_any_number_of_times_end_the_same(in_order: Arc<dyn St
         let ids = ids_of(&history);
         for user in &users {
             let expected = Sight::of(&*in_order, user, &ids, 100).await;
-            let limit = 1 + u32::try_from(random.below(4)).unwrap();
+            let limit = 1 + u32::try_from(random.usize(..4)).unwrap();
             assert_eq!(Sight::of(&*shuffled, user, &ids, limit).await, expected, "seed {seed}: {deliveries:#?}");
         }
     }
 }
 
 /// What some users did, as it happened.
-fn history(random: &mut Random, users: &[UserId]) -> Vec<Fact> {
+fn history(random: &mut Rng, users: &[UserId]) -> Vec<Fact> {
     let mut talks = Vec::new();
     for user in users {
-        for _ in 0..=random.below(3) {
+        for _ in 0..=random.usize(..3) {
             talks.push(conversation(random, &Talk::of(user)));
         }
     }
     // Conversations go on side by side; within each, things happen in order.
     let mut history = Vec::new();
     while !talks.is_empty() {
-        let talk = random.below(talks.len());
+        let talk = random.usize(..talks.len());
         match talks[talk].pop() {
             Some(fact) => history.push(fact),
             None => drop(talks.swap_remove(talk)),
@@ -66,12 +66,12 @@ fn history(random: &mut Random, users: &[UserId]) -> Vec<Fact> {
 }
 
 /// What happened in a session, latest first.
-fn conversation(random: &mut Random, talk: &Talk) -> Vec<Fact> {
+fn conversation(random: &mut Rng, talk: &Talk) -> Vec<Fact> {
     let mut facts = Vec::new();
     // Few different times, so that many things happen in the same millisecond.
-    let mut now = i64::try_from(random.below(4)).unwrap();
-    for turn in 0..random.below(5) {
-        now += i64::try_from(random.below(3)).unwrap();
+    let mut now = i64::try_from(random.usize(..4)).unwrap();
+    for turn in 0..random.usize(..5) {
+        now += i64::try_from(random.usize(..3)).unwrap();
         if chance(random, 50) {
             facts.push(change(random, talk, now));
         }
@@ -82,9 +82,9 @@ fn conversation(random: &mut Random, talk: &Talk) -> Vec<Fact> {
             again.accepted_at = at(now + 5);
             facts.push(Fact::Submitted(again));
         }
-        now += i64::try_from(random.below(3)).unwrap();
+        now += i64::try_from(random.usize(..3)).unwrap();
         let text = format!("answer {turn}");
-        let ends: &[(Status, u32, &str)] = match random.below(8) {
+        let ends: &[(Status, u32, &str)] = match random.usize(..8) {
             0 => &[],
             1 => &[(Status::Completed, 1, "")],
             2 => &[(Status::Failed, 3, "")],
@@ -112,7 +112,7 @@ fn conversation(random: &mut Random, talk: &Talk) -> Vec<Fact> {
     facts
 }
 
-fn change(random: &mut Random, talk: &Talk, now: i64) -> Fact {
+fn change(random: &mut Rng, talk: &Talk, now: i64) -> Fact {
     let mut change = talk.changed(now);
     change.change_id = fresh();
     let word = change.change_id.to_string();
@@ -125,12 +125,12 @@ fn change(random: &mut Random, talk: &Talk, now: i64) -> Fact {
 }
 
 /// True about `percent` times in a hundred.
-fn chance(random: &mut Random, percent: usize) -> bool {
-    random.below(100) < percent
+fn chance(random: &mut Rng, percent: usize) -> bool {
+    random.usize(..100) < percent
 }
 
-fn shuffle<T>(random: &mut Random, items: &mut [T]) {
+fn shuffle<T>(random: &mut Rng, items: &mut [T]) {
     for end in (1..items.len()).rev() {
-        items.swap(end, random.below(end + 1));
+        items.swap(end, random.usize(..end + 1));
     }
 }

@@ -221,7 +221,7 @@ pub async fn slow_readers_hold_up_nobody(world: impl TurnsHarness) {
 
 /// One writer, many readers that come, go and resume at random while attempts change: each ends with the stored text.
 pub async fn random_readers_end_with_the_stored_text(world: impl TurnsHarness) {
-    let mut random = crate::seeded::Random::new(0x5eed);
+    let mut random = fastrand::Rng::with_seed(0x5eed);
     for _ in 0..20 {
         let turn = Turn::new("alice");
         let (user, id) = (turn.request.user_id.clone(), turn.request.task_id);
@@ -233,12 +233,12 @@ pub async fn random_readers_end_with_the_stored_text(world: impl TurnsHarness) {
         let mut writer = world.log().writer(&claim).await.unwrap();
         for step in 0..60 {
             writer.append(&format!("<{step}é>")).await.unwrap();
-            if random.below(20) == 0 {
+            if random.usize(..20) == 0 {
                 claim = world.turns().next_attempt(&claim, "provider_stalled").await.unwrap();
                 writer = world.log().writer(&claim).await.unwrap();
             }
-            let (seen, reader) = &mut readers[random.below(4)];
-            match random.below(3) {
+            let (seen, reader) = &mut readers[random.usize(..4)];
+            match random.usize(..3) {
                 0 => {
                     let last = seen.last().map(|entry: &Entry| entry.cursor);
                     *reader = follow(&world, &user, id, last).await;
