@@ -149,8 +149,9 @@ impl Work {
         tokio::pin!(handling);
         let deadline = tokio::time::sleep(self.options.handler_timeout);
         tokio::pin!(deadline);
-        let mut renewal = tokio::time::interval(self.subscription.lease / 3);
-        renewal.tick().await;
+        let every = self.subscription.lease / 3;
+        // Not `interval` and its first tick: that one is late by up to two milliseconds.
+        let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         loop {
             tokio::select! {
                 done = &mut handling => {
