@@ -28,6 +28,7 @@ mod list_sessions;
 mod patch_session;
 mod post_message;
 mod problem;
+mod problem_code;
 mod publish;
 mod reply_stream;
 mod router;
