@@ -23,6 +23,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "could not raise the limit of open files");
     }
+    for name in &settings.unsupported {
+        warn!(setting = name, "is set, but this version does not use it");
+    }
     let environment = settings.environment;
     let running = start(settings).await?;
     announce(environment, &running);

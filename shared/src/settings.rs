@@ -44,7 +44,24 @@ pub struct Settings {
     pub turns: TurnSettings,
     /// `LLM_ALLOWED_MODELS`; empty allows any name.
     pub allowed_models: Vec<String>,
+    /// Variables that are set and belong to Parlance, but mean nothing to this version: whoever set them should know.
+    pub unsupported: Vec<&'static str>,
 }
+
+/// What later versions read.
+const UNSUPPORTED: [&str; 11] = [
+    "DB_HOST",
+    "DB_PORT",
+    "DB_NAME",
+    "DB_USER",
+    "DB_PASSWORD",
+    "DB_SSL",
+    "LLM_FALLBACK_BASE_URL",
+    "LLM_FALLBACK_API_KEY",
+    "LLM_FALLBACK_MODEL",
+    "PUBSUB_PROJECT_ID",
+    "PUBSUB_EMULATOR_HOST",
+];
 
 /// How hard the embedded database makes sure that a commit is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +195,7 @@ impl Settings {
                 concurrency: read.number("WORKER_CONCURRENCY", 1, 100_000).unwrap_or(1024) as usize,
             },
             allowed_models: read.list("LLM_ALLOWED_MODELS"),
+            unsupported: UNSUPPORTED.into_iter().filter(|name| read.text(name).is_some()).collect(),
         };
         read.finish(settings)
     }

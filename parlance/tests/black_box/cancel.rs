@@ -30,7 +30,9 @@ async fn a_task_that_waits_is_cancelled_before_it_starts() {
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!((&cancelled["status"], &cancelled["attempt"]), (&"cancelled".into(), &0.into()), "{cancelled}");
     let rest = events.rest().await;
-    assert_eq!(rest.last().unwrap().name, "cancelled", "{rest:?}");
+    let last = rest.last().unwrap();
+    assert_eq!((last.name.as_str(), &last.data), ("cancelled", &cancelled), "stream and answer disagree");
+    assert_eq!(cancelled["session_id"], waiting.session.as_str());
     assert_eq!(server.ended(&waiting.task).await, cancelled, "poll and answer disagree");
 
     // The worker that comes to it later finds it ended.

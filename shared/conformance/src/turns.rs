@@ -81,7 +81,10 @@ pub async fn a_heartbeat_keeps_the_claim(world: impl TurnsHarness) {
 pub async fn a_released_claim_is_free_at_once(world: impl TurnsHarness) {
     let turn = Turn::new("alice");
     let first = claimed(&world, &turn, "w1").await;
+    assert_eq!(world.turns().active().await.unwrap(), 1);
     world.turns().release(&first).await.unwrap();
+    assert_eq!(world.turns().active().await.unwrap(), 0);
+    assert!(world.log().writer(&first).await.is_err(), "it is no longer ours");
     let second = claimed(&world, &turn, "w2").await;
     assert_eq!((second.attempt, second.lost_attempts), (2, 0));
 }

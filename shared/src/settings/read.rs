@@ -175,6 +175,13 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_later_versions_are_named() {
+        assert_eq!(read(&[("DB_HOST", " "), ("PORT", "1")]).unwrap().unsupported, [""; 0]);
+        let set = read(&[("PUBSUB_PROJECT_ID", "p"), ("DB_PASSWORD", "s3cret")]).unwrap();
+        assert_eq!(set.unsupported, ["DB_PASSWORD", "PUBSUB_PROJECT_ID"]);
+    }
+
+    #[test]
     fn a_model_and_a_key_need_an_address() {
         assert_eq!(read(&[("LLM_MODEL", "m")]).expect_err("no address").0[0].name, "LLM_BASE_URL");
         assert_eq!(read(&[("LLM_BASE_URL", "http://h/v1")]).expect_err("no model").0[0].name, "LLM_MODEL");

@@ -23,15 +23,19 @@ pub(super) async fn request_cancel(
     let job = async move |connection: &mut SqliteConnection| {
         let id = task.to_string();
         let owner = user.as_str();
+        // What the durable record knows of it already is taken over; the rest is told by the worker that gets it later.
         // A wish of the owner that finds the task ended, or asked to stop before, changes nothing.
         sqlx::query!(
-            "INSERT INTO turns (task_id, user_id, status, attempt, reply, cancel_requested_at, finished_at)
-             VALUES (?, ?, 'cancelled', 0, '', ?, ?)
+            "INSERT INTO turns (task_id, user_id, status, attempt, reply, cancel_requested_at, finished_at, session_id,
+                                message_id, reply_message_id, accepted_at, fingerprint)
+             SELECT ?1, ?2, 'cancelled', 0, '', ?3, ?3, t.session_id, t.message_id, t.reply_message_id, t.accepted_at,
+                    t.fingerprint
+             FROM (SELECT 1) LEFT JOIN tasks AS t ON t.id = ?1 AND t.user_id = ?2
+             WHERE true
              ON CONFLICT (task_id) DO UPDATE SET cancel_requested_at = excluded.cancel_requested_at
              WHERE user_id = excluded.user_id AND finished_at IS NULL AND cancel_requested_at IS NULL",
             id,
             owner,
-            now,
             now
         )
         .execute(&mut *connection)

@@ -269,6 +269,7 @@ pub(super) async fn heartbeat(turns: &SqliteTurns, claims: &[Claim], lease: Dura
 
 pub(super) async fn release(turns: &SqliteTurns, claim: Claim) -> Result<(), PortError> {
     flush::flush(turns, turns.hub.find(claim.task_id).into_iter().collect()).await?;
+    let (hub, task_id) = (turns.hub.clone(), claim.task_id);
     let (task, worker, attempt) = (claim.task_id.to_string(), claim.worker.0, i64::from(claim.attempt));
     let job = async move |connection: &mut SqliteConnection| {
         sqlx::query!(
@@ -280,8 +281,14 @@ pub(super) async fn release(turns: &SqliteTurns, claim: Claim) -> Result<(), Por
         )
         .execute(connection)
         .await
+        .map(|done| done.rows_affected())
     };
-    turns.database.write(job).await?;
+    let let_go = move |released: &u64| {
+        if *released == 1 {
+            hub.let_go(task_id);
+        }
+    };
+    turns.database.write_then(job, let_go).await?;
     Ok(())
 }
 
