@@ -11,7 +11,7 @@ use parlance_shared::{
     task::{Status, codes},
 };
 
-use crate::support::{Running, World, names, providers::Panicking, text};
+use crate::support::{World, names, providers::Panicking, run, text};
 
 #[tokio::test]
 async fn a_retryable_fault_resets_readers_and_gives_one_reply() {
@@ -130,7 +130,7 @@ async fn an_adapter_that_panics_costs_an_attempt_not_the_task() {
     let world = World::new(Script::default()).await;
     let mut parts = world.parts("w1");
     parts.llm = Arc::new(Panicking::times(1));
-    let _worker = Running::start(parts);
+    let _worker = run(parts);
     let task = world.say(world.session(), "boom").await;
     let task = world.ended(task).await;
     assert_eq!((task.status, task.attempt, task.reply.content.as_str()), (Status::Completed, 2, "half whole"));
@@ -141,7 +141,7 @@ async fn an_adapter_that_always_panics_fails_the_task() {
     let world = World::new(Script::default()).await;
     let mut parts = world.parts("w1");
     parts.llm = Arc::new(Panicking::times(u32::MAX));
-    let worker = Running::start(parts);
+    let worker = run(parts);
     let task = world.say(world.session(), "boom").await;
     let task = world.ended(task).await;
     assert_eq!((task.status, task.error.unwrap().code.as_str()), (Status::Failed, codes::INTERNAL));

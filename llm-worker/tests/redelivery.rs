@@ -19,7 +19,7 @@ use parlance_shared::{
     topology,
 };
 
-use crate::support::{Running, World, text};
+use crate::support::{World, run, text};
 
 #[tokio::test]
 async fn a_replay_of_everything_changes_nothing() {
@@ -75,7 +75,7 @@ async fn what_is_handed_back_is_finished_by_the_next_worker() {
     assert!(world.mock.requests()[0].disconnected_ms.is_some(), "the request goes on");
     assert_eq!(world.metrics.active_tasks.get(), 0);
 
-    let _next = Running::start(world.parts("w2"));
+    let _next = run(world.parts("w2"));
     // Well before the lease of the first worker would have run out.
     let soon = Duration::from_secs(5);
     let ended = tokio::time::timeout(soon, world.ended(task)).await.expect("the claim was not handed back");

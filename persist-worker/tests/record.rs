@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
 use cloudevents::{EventBuilder as _, EventBuilderV10};
+use parlance_conformance::faulty::{Fault, Faults, FaultyStore, rejected, unavailable};
 use parlance_shared::{
     CallId, SessionId,
     event::{DomainEvent as _, MessageSubmitted, SessionChanged, SessionDeleted},
@@ -20,10 +21,7 @@ use parlance_shared::{
 };
 use serde_json::json;
 
-use crate::support::{
-    World, eventually,
-    unwell::{Unwell, busy, refused},
-};
+use crate::support::{World, eventually};
 
 const ALL: PageRequest = PageRequest { limit: 100, from: None };
 
@@ -121,12 +119,12 @@ async fn a_session_is_changed_and_deleted() {
 #[tokio::test]
 async fn a_database_that_comes_back_costs_nothing() {
     let world = World::new().await;
-    let unwell = Unwell::new(world.store.clone(), 4, busy);
-    let worker = world.start_with(unwell.clone());
+    let faults = Faults::first(4, unavailable);
+    let worker = world.start_with(Arc::new(FaultyStore::writes_only(world.store.clone(), faults.clone())));
     let message = world.message(world.mint.mint(&world.user), "question");
     world.publish(topology::REQUESTS, &message).await;
     world.stored(&message, Status::Queued).await;
-    assert_eq!(unwell.asked.load(Ordering::SeqCst), 5);
+    assert_eq!(faults.calls(), 5);
     assert_eq!(world.metrics.bus_retries.get(topology::PERSIST_REQUESTS.name), 0, "the bus was bothered");
     worker.stop().await;
 }
@@ -134,14 +132,14 @@ async fn a_database_that_comes_back_costs_nothing() {
 #[tokio::test]
 async fn what_can_never_be_written_goes_to_the_dead_letters_at_once() {
     let world = World::new().await;
-    let unwell = Unwell::new(world.store.clone(), 1, refused);
-    let _worker = world.start_with(unwell.clone());
+    let faults = Faults::first(1, rejected);
+    let _worker = world.start_with(Arc::new(FaultyStore::writes_only(world.store.clone(), faults.clone())));
     let session: SessionId = world.mint.mint(&world.user);
     let message = world.message(session, "question");
     world.publish(topology::REQUESTS, &message).await;
     let dead = world.dead_letter(topology::PERSIST_REQUESTS).await;
     assert_eq!((dead.reason.code.as_str(), dead.attempts), ("store_refused", 1));
-    assert_eq!(unwell.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(faults.calls(), 1);
     // It holds up nothing, and can be replayed once the cause is gone.
     let next = world.message(session, "next");
     world.publish(topology::REQUESTS, &next).await;
@@ -172,11 +170,12 @@ async fn what_cannot_be_read_goes_to_the_dead_letters() {
 #[tokio::test]
 async fn a_stop_while_the_database_is_away_hands_back() {
     let world = World::new().await;
-    let unwell = Unwell::new(world.store.clone(), u32::MAX, busy);
-    let worker = world.start_with(unwell.clone());
+    let faults = Faults::default();
+    faults.set(Fault::Unavailable);
+    let worker = world.start_with(Arc::new(FaultyStore::writes_only(world.store.clone(), faults.clone())));
     let message = world.message(world.mint.mint(&world.user), "question");
     world.publish(topology::REQUESTS, &message).await;
-    eventually("a first try", async || (unwell.asked.load(Ordering::SeqCst) > 0).then_some(())).await;
+    eventually("a first try", async || (faults.calls() > 0).then_some(())).await;
     tokio::time::timeout(Duration::from_secs(5), worker.abort()).await.expect("the stop waits for the database");
 
     let _well = world.start();

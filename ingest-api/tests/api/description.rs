@@ -172,7 +172,7 @@ async fn real_answers_are_as_described() {
     let submitted = from_cloud_event(&app.event().await).unwrap();
     let task = accepted.header("location").to_owned();
     conforms("get", "/v1/tasks/{task_id}", &app.get(&task).await);
-    app.store.record(&submitted).await;
+    app.record(&submitted).await;
     let mut attempt = app.claim(&submitted).await;
     attempt.say("b").await;
     conforms("get", "/v1/tasks/{task_id}", &app.get(&task).await);
@@ -198,8 +198,8 @@ async fn real_answers_are_as_described() {
     for path in ["/", "/health", "/health/ready", "/metrics", "/openapi.json"] {
         conforms("get", path, &app.get(path).await);
     }
-    app.bus.set(crate::support::Fault::Full);
+    app.bus.faults.set(crate::support::Fault::Full);
     conforms("post", "/v1/messages", &app.post("/v1/messages", &json!({"content": "a"})).await);
-    app.store.set(crate::support::Fault::Unavailable);
+    app.store.faults.set(crate::support::Fault::Unavailable);
     conforms("get", "/health/ready", &app.get("/health/ready").await);
 }

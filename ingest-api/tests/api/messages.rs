@@ -168,7 +168,7 @@ async fn the_same_key_with_the_same_request_is_the_same_task() {
             app.assert_no_event().await;
         };
         check("on the bus").await;
-        app.store.record(&submitted).await;
+        app.record(&submitted).await;
         check("persisted").await;
         let attempt = app.claim(&submitted).await;
         check("claimed").await;
@@ -214,7 +214,7 @@ async fn messages_are_accepted_while_the_store_is_away() {
     let app = App::start_with(|state| state.limits.glance_timeout = Duration::from_millis(20)).await;
     let path = format!("/v1/sessions/{}/messages", new_session(&app).await);
     for fault in [Fault::Unavailable, Fault::Hangs, Fault::Rejected] {
-        app.store.set(fault);
+        app.store.faults.set(fault);
         assert_eq!(app.post(&path, &json!({"content": "a"})).await.status, 202, "{fault:?}");
         let key = format!("{fault:?}");
         assert_eq!(app.post_with_key(&path, &key, &json!({"content": "a"})).await.status, 202, "{fault:?}");
@@ -225,7 +225,7 @@ async fn messages_are_accepted_while_the_store_is_away() {
 async fn a_new_session_costs_no_read() {
     let app = App::start().await;
     assert_eq!(app.post("/v1/messages", &json!({"content": "a"})).await.status, 202);
-    assert_eq!(app.store.calls.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(app.store.faults.calls(), 0);
 }
 
 #[tokio::test]
@@ -237,14 +237,14 @@ async fn a_bus_in_trouble_is_a_503_that_tells_nothing_inner() {
         (Fault::Full, 503, "storage_full"),
         (Fault::Rejected, 500, "internal_error"),
     ] {
-        app.bus.set(fault);
+        app.bus.faults.set(fault);
         let answer = app.post("/v1/messages", &json!({"content": "a"})).await;
         let problem = answer.problem(status, code);
         assert_eq!(answer.header("retry-after").is_empty(), status == 500, "{fault:?}");
         assert!(!problem.to_string().contains("secret"), "{problem}");
     }
     assert!(app.state.metrics.render().contains("parlance_http_responses_total{class=\"5xx\"} 4"));
-    app.bus.set(Fault::None);
+    app.bus.faults.set(Fault::None);
     app.assert_no_event().await;
     assert_eq!(app.post("/v1/messages", &json!({"content": "a"})).await.status, 202);
 }

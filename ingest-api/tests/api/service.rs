@@ -9,8 +9,8 @@ async fn health_says_what_runs_and_answers_when_all_else_is_down() {
     let app = App::start().await;
     let health = app.get("/health").await;
     insta::assert_json_snapshot!("health", health.json(), {".timestamp" => "[time]"});
-    app.store.set(Fault::Hangs);
-    app.bus.set(Fault::Hangs);
+    app.store.faults.set(Fault::Hangs);
+    app.bus.faults.set(Fault::Hangs);
     app.database.close().await;
     assert_eq!(app.get("/health").await.json()["status"], "ok");
     assert_eq!(app.get("/metrics").await.status, 200);
@@ -30,7 +30,7 @@ async fn ready_means_that_the_store_answers_and_nothing_stops() {
     let app = App::start().await;
     assert_eq!(app.get("/health/ready").await.json(), json!({"status": "ready"}));
     for fault in [Fault::Unavailable, Fault::Hangs] {
-        app.store.set(fault);
+        app.store.faults.set(fault);
         let answer = app.get("/health/ready").await;
         assert!(!answer.problem(503, "not_ready").to_string().contains("secret"));
         assert_eq!(answer.header("retry-after"), "1");

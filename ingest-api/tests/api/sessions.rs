@@ -125,7 +125,7 @@ async fn messages_are_read_oldest_first() {
     for content in ["one", "two"] {
         app.post(&messages, &json!({"content": content})).await;
         let submitted: MessageSubmitted = from_cloud_event(&app.event().await).unwrap();
-        app.store.record(&submitted).await;
+        app.record(&submitted).await;
         let mut attempt = app.claim(&submitted).await;
         attempt.say(&format!("You said {content}.")).await;
         let task = app.end(attempt, Status::Completed).await;
@@ -195,17 +195,17 @@ async fn other_users_sessions_are_unknown() {
 #[tokio::test]
 async fn a_change_is_accepted_while_the_store_is_away() {
     let app = App::start().await;
-    app.store.set(Fault::Unavailable);
+    app.store.faults.set(Fault::Unavailable);
     let session = create(&app, &json!({"heading": "Later"})).await;
     app.get(&path(&session)).await.problem(503, "unavailable");
-    app.store.set(Fault::None);
+    app.store.faults.set(Fault::None);
     // Known by its id alone until the change is applied.
     let bare = app.get(&path(&session)).await.json();
     assert_eq!((&bare["heading"], &bare["created_at"]), (&Value::Null, &session["created_at"]));
     app.persist().await;
     assert_eq!(app.get(&path(&session)).await.json(), session);
 
-    app.bus.set(Fault::Full);
+    app.bus.faults.set(Fault::Full);
     app.post("/v1/sessions", &json!({})).await.problem(503, "storage_full");
     app.json(Method::PATCH, &path(&session), &json!({"heading": "x"})).await.problem(503, "storage_full");
     app.delete(&path(&session)).await.problem(503, "storage_full");

@@ -28,7 +28,7 @@ async fn a_task_is_read_at_every_stage() {
     let app = App::start().await;
     let (task, submitted) = submit(&app).await;
     assert_eq!(app.get(&task).await.json()["status"], "queued");
-    app.store.record(&submitted).await;
+    app.record(&submitted).await;
     let queued = app.get(&task).await.json();
     assert_eq!((&queued["status"], &queued["session_id"]), (&json!("queued"), &json!(submitted.session_id)));
 
@@ -139,7 +139,7 @@ async fn a_task_that_waits_is_cancelled_at_once() {
     assert_eq!((&cancelled["status"], &cancelled["attempt"]), (&json!("cancelled"), &json!(0)));
     assert_eq!(cancel(&app, &task).await["status"], "cancelled");
     // The durable record knows where it came from.
-    app.store.record(&submitted).await;
+    app.record(&submitted).await;
     let read = app.get(&task).await.json();
     assert_eq!((&read["status"], &read["session_id"]), (&json!("cancelled"), &json!(submitted.session_id)));
     assert_eq!(read["message_id"], json!(submitted.message_id));
@@ -177,7 +177,7 @@ async fn a_store_in_trouble_is_a_503_for_what_only_it_knows() {
     let app = App::start_with(|state| state.limits.read_timeout = Duration::from_millis(50)).await;
     let (task, submitted) = submit(&app).await;
     for fault in [Fault::Unavailable, Fault::Hangs] {
-        app.store.set(fault);
+        app.store.faults.set(fault);
         let answer = app.get(&task).await;
         answer.problem(503, "unavailable");
         assert_eq!(answer.header("retry-after"), "1");

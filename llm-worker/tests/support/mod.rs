@@ -1,21 +1,19 @@
 //! A data folder with its bus and turns, a mock provider, and workers that a test starts and stops.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-#![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
 
 mod parts;
 pub mod providers;
-pub mod unwell;
-mod wait;
 
 use std::{sync::Arc, time::Duration};
 
 use cloudevents::Event;
 use llm_worker::LlmWorker;
+use parlance_conformance::message::message;
 use parlance_mock_llm::{MockLlm, Script};
 use parlance_shared::{
     Clock, Lifecycle, SessionId, TaskId, UserId,
-    event::{DomainEvent, MessageSubmitted, ReplyCompleted, Strategy, to_cloud_event},
+    event::{DomainEvent, MessageSubmitted, ReplyCompleted, to_cloud_event},
     id_mint::IdMint,
     log_view::{Entry, LogEvent},
     metrics::Metrics,
@@ -31,9 +29,11 @@ use parlance_shared::{
 };
 use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteTurns};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
-pub use self::wait::{PATIENCE, eventually};
+pub use parlance_conformance::{
+    running::Running,
+    wait::{PATIENCE, eventually},
+};
 
 /// Everything around the workers of one test.
 pub struct World {
@@ -47,12 +47,6 @@ pub struct World {
     pub settings: TurnSettings,
     lifecycle: Lifecycle,
     _folder: TempDir,
-}
-
-/// A worker under way.
-pub struct Running {
-    pub lifecycle: Lifecycle,
-    task: JoinHandle<()>,
 }
 
 impl World {
@@ -101,7 +95,7 @@ impl World {
     }
 
     pub fn start(&self) -> Running {
-        Running::start(self.parts("w1"))
+        run(self.parts("w1"))
     }
 
     pub fn session(&self) -> SessionId {
@@ -109,19 +103,7 @@ impl World {
     }
 
     pub fn message(&self, session_id: SessionId, content: &str) -> MessageSubmitted {
-        MessageSubmitted {
-            task_id: self.mint.mint(&self.user),
-            session_id,
-            message_id: self.mint.mint(&self.user),
-            reply_message_id: self.mint.mint(&self.user),
-            user_id: self.user.clone(),
-            content: content.to_owned(),
-            model: None,
-            strategy: Strategy::Enqueue,
-            metadata: None,
-            accepted_at: self.clock.now(),
-            fingerprint: None,
-        }
+        message(&self.mint, &self.clock, &self.user, session_id, content)
     }
 
     pub async fn publish<E: DomainEvent>(&self, fact: &E) {
@@ -207,22 +189,7 @@ pub fn text(entries: &[Entry]) -> String {
     entries.iter().filter_map(delta).collect()
 }
 
-impl Running {
-    pub fn start(worker: LlmWorker) -> Self {
-        let lifecycle = worker.lifecycle.clone();
-        Self { lifecycle, task: tokio::spawn(worker.run()) }
-    }
-
-    /// The soft stop, to its end.
-    pub async fn stop(self) {
-        self.lifecycle.begin_stop();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
-    }
-
-    /// The hard stop: hands back.
-    pub async fn abort(self) {
-        let clean = self.lifecycle.stop(Duration::ZERO, PATIENCE).await;
-        assert!(clean, "turns were still under way");
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
-    }
+/// Starts a worker.
+pub fn run(worker: LlmWorker) -> Running {
+    Running::start(worker.lifecycle.clone(), worker.run())
 }

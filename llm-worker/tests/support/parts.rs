@@ -16,7 +16,7 @@ use parlance_shared::{
 };
 use parlance_sqlite::{Database, SqliteBus};
 
-use super::wait::PATIENCE;
+use super::PATIENCE;
 
 pub fn bus(database: Database) -> SqliteBus {
     SqliteBus::new(database)

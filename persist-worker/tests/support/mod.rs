@@ -1,16 +1,14 @@
 //! A data folder with its bus and store, and workers that a test starts and stops.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-#![allow(clippy::disallowed_methods, reason = "tests spawn their own tasks")]
 
-pub mod unwell;
-
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use cloudevents::Event;
+use parlance_conformance::message::message;
 use parlance_shared::{
     Clock, Lifecycle, SessionId, UserId,
-    event::{DomainEvent, MessageSubmitted, ReplyCompleted, Strategy, to_cloud_event},
+    event::{DomainEvent, MessageSubmitted, ReplyCompleted, to_cloud_event},
     id_mint::IdMint,
     metrics::Metrics,
     port::{
@@ -23,10 +21,8 @@ use parlance_shared::{
 use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore};
 use persist_worker::PersistWorker;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
-/// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use parlance_conformance::{running::Running, wait::eventually};
 
 pub struct World {
     pub user: UserId,
@@ -36,12 +32,6 @@ pub struct World {
     pub store: Arc<SqliteStore>,
     pub metrics: Arc<Metrics>,
     _folder: TempDir,
-}
-
-/// A worker under way.
-pub struct Running {
-    lifecycle: Lifecycle,
-    task: JoinHandle<()>,
 }
 
 impl World {
@@ -74,23 +64,11 @@ impl World {
             metrics: self.metrics.clone(),
             lifecycle: lifecycle.clone(),
         };
-        Running { lifecycle, task: tokio::spawn(worker.run()) }
+        Running::start(lifecycle, worker.run())
     }
 
     pub fn message(&self, session_id: SessionId, content: &str) -> MessageSubmitted {
-        MessageSubmitted {
-            task_id: self.mint.mint(&self.user),
-            session_id,
-            message_id: self.mint.mint(&self.user),
-            reply_message_id: self.mint.mint(&self.user),
-            user_id: self.user.clone(),
-            content: content.to_owned(),
-            model: None,
-            strategy: Strategy::Enqueue,
-            metadata: None,
-            accepted_at: self.clock.now(),
-            fingerprint: None,
-        }
+        message(&self.mint, &self.clock, &self.user, session_id, content)
     }
 
     pub fn reply(&self, to: &MessageSubmitted, content: &str) -> ReplyCompleted {
@@ -133,32 +111,4 @@ impl World {
         })
         .await
     }
-}
-
-impl Running {
-    /// The soft stop, to its end.
-    pub async fn stop(self) {
-        self.lifecycle.begin_stop();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
-    }
-
-    /// The hard stop: hands back.
-    pub async fn abort(self) {
-        let clean = self.lifecycle.stop(Duration::ZERO, PATIENCE).await;
-        assert!(clean, "writes were still under way");
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap();
-    }
-}
-
-/// Asks until there is an answer.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }

@@ -1,4 +1,4 @@
-//! What every adapter of [`Turns`] and [`ReplyLog`] keeps: claims, fences, ends, cancels, checkpoints.
+//! What every adapter of the turns and reply log ports keeps: claims, fences, ends, cancels, checkpoints, cursors.
 
 mod harness;
 mod log;

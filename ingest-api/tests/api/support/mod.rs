@@ -2,14 +2,15 @@
 //! the worker that answers, the one that persists, and clients.
 
 mod client;
-mod faults;
 mod worker;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ingest_api::{About, ApiState, Limits, serve};
+use parlance_conformance::faulty::{Faults, FaultyBus, FaultyStore};
 use parlance_shared::{
     Caller, Clock, Lifecycle, UserId,
+    event::MessageSubmitted,
     id_mint::IdMint,
     metrics::Metrics,
     port::{
@@ -25,9 +26,9 @@ use tokio::net::TcpListener;
 
 pub use self::{
     client::{Answer, Frame},
-    faults::{Fault, FaultyBus, FaultyStore},
     worker::Attempt,
 };
+pub use parlance_conformance::faulty::Fault;
 
 /// A running API.
 pub struct App {
@@ -54,8 +55,8 @@ impl App {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(DatabaseOptions::new(folder.path())).await.unwrap();
         let lifecycle = Lifecycle::new();
-        let bus = FaultyBus::new(SqliteBus::new(database.clone()));
-        let store = FaultyStore::new(SqliteStore::new(database.clone()));
+        let bus = FaultyBus::new(Arc::new(SqliteBus::new(database.clone())), Faults::default());
+        let store = FaultyStore::new(Arc::new(SqliteStore::new(database.clone())), Faults::default());
         let turns = SqliteTurns::start(database.clone(), &lifecycle);
         bus.ensure(&topology::ALL).await.unwrap();
         let events = tokio::sync::Mutex::new(bus.subscribe(topology::PERSIST_REQUESTS, 1_000).await.unwrap());
@@ -111,6 +112,11 @@ impl App {
             let deleted = parlance_shared::event::from_cloud_event(&event).unwrap();
             self.store.record_session_deleted(&deleted).await.unwrap();
         }
+    }
+
+    /// Writes an accepted message into the durable record, whatever goes wrong for the API.
+    pub async fn record(&self, event: &MessageSubmitted) {
+        self.store.inner.record_message_submitted(event).await.unwrap();
     }
 
     /// Lets the one ended task's text expire; the durable record has it.
