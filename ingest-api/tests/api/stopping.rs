@@ -86,6 +86,8 @@ async fn a_hard_stop_does_not_wait_for_a_client_that_takes_nothing() {
         attempt.say(&piece).await;
     }
     drop(attempt);
+    // Time for the connection's buffers to fill, which nothing shows. A stop that comes too early only finds a client that is
+    // not stuck yet, and the test still holds.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     assert!(app.state.lifecycle.stop(Duration::from_millis(50), Duration::from_secs(8)).await);

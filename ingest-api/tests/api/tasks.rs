@@ -10,7 +10,7 @@ use parlance_shared::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{App, Fault};
+use crate::support::{App, Fault, until};
 
 async fn submit(app: &App) -> (String, MessageSubmitted) {
     let path = app.post("/v1/messages", &json!({"content": "a"})).await.header("location").to_owned();
@@ -93,8 +93,9 @@ async fn a_wait_ends_when_the_process_stops() {
     let app = App::start().await;
     let (task, _) = submit(&app).await;
     let began = Instant::now();
+    let before = app.store.faults.calls();
     let (waited, ()) = tokio::join!(app.get_owned(format!("{task}?wait=55")), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("the task was looked up", || app.store.faults.calls() > before).await;
         app.state.lifecycle.begin_stop();
     });
     assert_eq!((waited.status.as_u16(), &waited.json()["status"]), (200, &json!("queued")));

@@ -81,7 +81,8 @@ async fn a_long_reply_is_handed_back_and_its_subscriber_resumes_after_the_restar
     let began = Instant::now();
     let (client, address) = (server.client(), server.address);
     let stopping = async {
-        // The poll is under way once the server has two calls to serve.
+        // From the outside nothing shows that the poll has arrived. Should it take longer, the test fails: a poll that finds
+        // the server stopping is refused.
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.process.terminate();
         eventually("new connections are refused", async || TcpStream::connect(address).await.is_err().then_some(()))
