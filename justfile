@@ -4,7 +4,7 @@
 run:
     cargo run
 
-# Every test, also the short crash test.
+# Every test, also the short crash test. Starts the services and leaves them running.
 test *arguments:
     cargo xtask test {{arguments}}
 
@@ -12,13 +12,26 @@ test *arguments:
 lint:
     cargo xtask lint
 
-# Speeds, beside the same load straight to the mock LLM: first-token, throughput, subscribers, start, recovery.
+# Speeds, beside the same load straight to the mock LLM: first-token, throughput, subscribers, start, recovery; cloud: three
+# processes on Pub/Sub's emulator and Postgres.
 bench *names:
     cargo xtask bench {{names}}
 
 # Kill the server again and again during conversations, and check what everyone saw.
 crash *arguments:
     cargo xtask bench crash {{arguments}}
+
+# What tests and cloud benchmarks run against, on private ports: up, status, down, kill.
+services *command="status":
+    cargo xtask services {{command}}
+
+# A private Postgres; prints its URL.
+db:
+    cargo xtask services up postgres
+
+# Google's Pub/Sub emulator; prints its address.
+emulator:
+    cargo xtask services up emulator
 
 # The schema of the data folder: init, validate, status, stats.
 migrate command="status":

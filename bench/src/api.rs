@@ -35,8 +35,18 @@ pub struct Task {
     pub attempt: u32,
     /// The reply.
     pub reply: Reply,
+    /// What it cost.
+    #[serde(default)]
+    pub usage: Usage,
     /// Why it failed.
     pub error: Option<TaskError>,
+}
+
+/// What a reply cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Usage {
+    /// Tokens of the reply.
+    pub output_tokens: Option<u64>,
 }
 
 impl Task {

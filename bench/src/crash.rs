@@ -5,18 +5,22 @@
 //! All choices follow from the seed; what the scheduler makes of them does not, so a seed repeats a failure likely, not
 //! surely.
 
+mod asked;
 mod audit;
+pub mod cloud;
 mod conversation;
 mod findings;
 mod follower;
 mod killer;
 mod messages;
 mod plan;
+mod recovery;
 mod report;
 mod transcript;
 mod world;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,7 +28,10 @@ use std::{
 
 use tokio::{sync::Notify, task::JoinSet};
 
-use self::{findings::Findings, killer::Killer, plan::ConversationPlan, world::World};
+use self::{
+    asked::Asked, conversation::Told, findings::Findings, killer::Killer, plan::ConversationPlan, recovery::Recovery,
+    world::World,
+};
 use crate::{
     Fallible,
     process::{Process, Programs, ServerOptions},
@@ -33,6 +40,18 @@ use crate::{
 
 /// Requests that the mock remembers, for the check of the prompts.
 const MOCK_LOG: u32 = 200_000;
+
+/// Conversations that are checked at once.
+const AUDITS_AT_ONCE: usize = 32;
+
+/// Tokens of a reply.
+const LONGEST: u64 = 80;
+
+/// The durable record may lag behind by this.
+const RECORD_LAG: Duration = Duration::from_secs(20);
+
+/// Between tries to reach a server that is down.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Conversations begin spread over the kills, so that there is always something to interrupt.
 const SPREAD_PER_KILL: Duration = Duration::from_millis(700);
@@ -72,46 +91,72 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
     let (mut killer, server, ready_at) = Killer::start(options, Arc::clone(&findings), random.fork()).await?;
     let posting = Arc::new(Notify::new());
     let world = World {
-        server,
-        ready_at,
+        servers: Arc::new([server]),
+        writes_to: 0,
+        reads_from: 0,
+        recovery: Recovery::Restart(ready_at),
         findings: Arc::clone(&findings),
         posting: Arc::clone(&posting),
         patience: test.patience,
+        record_lag: RECORD_LAG,
+        retry_pause: RETRY_PAUSE,
+        is_unsure_when_busy: false,
     };
     let began = Instant::now();
 
     let within = SPREAD_PER_KILL * u32::try_from(test.kills)?;
-    let mut conversations = JoinSet::new();
-    for number in 0..test.conversations {
-        let plan = ConversationPlan::new(number, test.turns, within, test.seed, &mut random);
-        for fault in plan.turns.iter().filter_map(|turn| turn.fault) {
-            findings.count(format!("turns with fault {fault}"));
-        }
-        conversations.spawn(conversation::converse(world.clone(), plan));
-    }
-    let talk = async {
-        let mut all_told = Vec::new();
-        while let Some(told) = conversations.join_next().await {
-            all_told.push(told?);
-        }
-        Fallible::Ok(all_told)
-    };
+    let plans = (0..test.conversations)
+        .map(|number| ConversationPlan::new(number, test.turns, LONGEST, within, test.seed, &mut random))
+        .collect();
+    let talk = talk(world.clone(), plans);
     let all_told = killer.kill_during(test.kills, &posting, talk).await?;
     let talked = began.elapsed();
 
     // Once more, now that all is said: whatever was promised is on disk.
     killer.crash(Duration::ZERO).await?;
-    audit::audit_prompts(&world, mock.address, &all_told).await;
-    let mut audits = JoinSet::new();
-    for told in all_told {
-        let world = world.clone();
-        audits.spawn(async move { audit::audit(&world, &told).await });
-    }
-    while let Some(audited) = audits.join_next().await {
-        audited?;
-    }
+    audit_all(&world, mock.address, all_told).await?;
     killer.stop().await?;
     let audited = began.elapsed() - talked;
     let (report, is_kept) = report::report(&findings, test.seed);
     Ok((format!("{report}{:.1} s of talk, {:.1} s of audit\n", talked.as_secs_f64(), audited.as_secs_f64()), is_kept))
+}
+
+/// Has all conversations.
+async fn talk(world: World, plans: Vec<ConversationPlan>) -> Fallible<Vec<Told>> {
+    let mut conversations = JoinSet::new();
+    for plan in plans {
+        world.findings.count("conversations");
+        for fault in plan.turns.iter().filter_map(|turn| turn.fault) {
+            world.findings.count(format!("turns with fault {fault}"));
+        }
+        conversations.spawn(conversation::converse(world.clone(), plan));
+    }
+    let mut all_told = Vec::new();
+    while let Some(told) = conversations.join_next().await {
+        all_told.push(told?);
+    }
+    Ok(all_told)
+}
+
+/// Checks all conversations when they are over.
+async fn audit_all(world: &World, mock: SocketAddr, all_told: Vec<Told>) -> Fallible<()> {
+    let asked = match Asked::of(mock).await {
+        Ok(asked) => Arc::new(asked),
+        Err(finding) => return Err(finding.to_string().into()),
+    };
+    asked.judge_prompts(&all_told, &world.findings);
+    let mut audits = JoinSet::new();
+    for told in all_told {
+        let (world, asked) = (world.clone(), Arc::clone(&asked));
+        audits.spawn(async move { audit::audit(&world, &asked, &told).await });
+        if audits.len() >= AUDITS_AT_ONCE
+            && let Some(audited) = audits.join_next().await
+        {
+            audited?;
+        }
+    }
+    while let Some(audited) = audits.join_next().await {
+        audited?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The speeds that must be reached. Each module measures one thing, beside the same load straight to the mock.
 
+mod cloud;
 mod first_token;
 mod recovery;
 mod start;
@@ -22,11 +23,26 @@ const RUNS: usize = 3;
 /// The benchmarks by name. One may give more than one figure.
 pub const NAMES: [&str; 5] = ["first-token", "throughput", "subscribers", "start", "recovery"];
 
-/// Runs one of [`NAMES`].
+/// The benchmarks of the services apart, on Postgres and Pub/Sub's emulator.
+pub const CLOUD_NAMES: [&str; 4] = ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services"];
+
+/// What the words of a command line mean: nothing means [`NAMES`], `cloud` means [`CLOUD_NAMES`].
+pub fn expand(words: &[String]) -> Vec<String> {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    if words.is_empty() {
+        return owned(&NAMES);
+    }
+    words.iter().flat_map(|word| if word == "cloud" { owned(&CLOUD_NAMES) } else { vec![word.clone()] }).collect()
+}
+
+/// Runs one of [`NAMES`] or [`CLOUD_NAMES`].
 ///
 /// # Errors
 /// When anything is not as it should be.
 pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
+    if CLOUD_NAMES.contains(&name) {
+        return cloud::measure(name, programs).await;
+    }
     let rig = Rig::new(programs).await?;
     match name {
         "first-token" => first_token::measure(&rig).await,
@@ -34,7 +50,11 @@ pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
         "subscribers" => subscribers::measure(&rig).await,
         "start" => start::measure(&rig).await,
         "recovery" => recovery::measure(&rig).await,
-        _ => Err(Stop::from(format!("no benchmark {name:?}; there are {}", NAMES.join(", ")))),
+        _ => Err(Stop::from(format!(
+            "no benchmark {name:?}; there are {}, {}",
+            NAMES.join(", "),
+            CLOUD_NAMES.join(", ")
+        ))),
     }
 }
 

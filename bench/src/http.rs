@@ -33,6 +33,7 @@ pub struct Head {
     pub status: u16,
     body: Body,
     closes: bool,
+    says_when_to_retry: bool,
 }
 
 /// A whole response.
@@ -40,6 +41,8 @@ pub struct Head {
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// Whether it has a `Retry-After`.
+    pub says_when_to_retry: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -168,7 +171,8 @@ impl Connection {
             if head.closes {
                 *self = Self::open(self.stream.peer_addr()?).await?;
             }
-            Ok(Response { status: head.status, body: bytes })
+            let Head { status, says_when_to_retry, .. } = head;
+            Ok(Response { status, says_when_to_retry, body: bytes })
         })
         .await?
     }
@@ -227,7 +231,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3)?.parse().ok())
         .ok_or_else(|| broken("no HTTP/1.1 status line"))?;
-    let (mut body, mut closes) = (Body::UntilClose, false);
+    let (mut body, mut closes, mut says_when_to_retry) = (Body::UntilClose, false, false);
     for line in lines {
         let Some((name, value)) = line.split_once(':') else { continue };
         let value = value.trim();
@@ -237,12 +241,14 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
             body = Body::Chunked(None);
         } else if name.eq_ignore_ascii_case("connection") {
             closes = value.eq_ignore_ascii_case("close");
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            says_when_to_retry = true;
         }
     }
     if status == 204 || status == 304 {
         body = Body::Done;
     }
-    Ok(Head { status, body, closes: closes || body == Body::UntilClose })
+    Ok(Head { status, body, closes: closes || body == Body::UntilClose, says_when_to_retry })
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods, reason = "a load generator's tasks end with it; there is no shutdown to wait for")]
 
 pub mod api;
+pub mod clock;
+pub mod cloud;
 pub mod crash;
 pub mod figure;
 pub mod figures;
@@ -15,6 +17,7 @@ pub mod http;
 pub mod load;
 pub mod proc_stat;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod sse;
 pub mod stats;

@@ -65,6 +65,8 @@ pub struct Measured {
     pub accept_ms: Vec<f64>,
     /// From the POST to the first text, in milliseconds.
     pub first_token_ms: Vec<f64>,
+    /// Where that time went; nothing straight.
+    pub hops: Vec<Hops>,
     /// Replies that ended after the warm-up and within the time.
     pub replies: u64,
     /// All replies, also those of the warm-up.
@@ -82,9 +84,23 @@ impl Measured {
     }
 }
 
+/// Where the time to the first token went, in milliseconds, by the clock of the one machine. They add up to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hops {
+    /// From the client's POST until its request was checked.
+    pub to_server: f64,
+    /// Until a worker had the task: publishing, delivery, claim.
+    pub to_worker: f64,
+    /// Until the worker had the first token.
+    pub to_token: f64,
+    /// Until the client had it.
+    pub to_client: f64,
+}
+
 struct Turn {
     accept: Duration,
     first_token: Duration,
+    hops: Option<Hops>,
 }
 
 /// Runs the load through Parlance.
@@ -132,6 +148,7 @@ async fn run<C: Conversation>(load: Load, conversation: impl Fn(u64) -> C) -> Fa
                 if is_counted {
                     measured.accept_ms.push(turn.accept.as_secs_f64() * 1e3);
                     measured.first_token_ms.push(turn.first_token.as_secs_f64() * 1e3);
+                    measured.hops.extend(turn.hops);
                     measured.replies += 1;
                 }
             }
@@ -145,6 +162,7 @@ async fn run<C: Conversation>(load: Load, conversation: impl Fn(u64) -> C) -> Fa
         let measured = measured??;
         all.accept_ms.extend(measured.accept_ms);
         all.first_token_ms.extend(measured.first_token_ms);
+        all.hops.extend(measured.hops);
         all.replies += measured.replies;
         all.all_replies += measured.all_replies;
         all.sessions.extend(measured.sessions);

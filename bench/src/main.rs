@@ -1,20 +1,16 @@
 //! The benchmarks as a program; `cargo xtask bench` builds and runs it.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use parlance_bench::{
     Fallible,
-    crash::{self, CrashTest},
+    crash::{self, CrashTest, cloud::CloudCrashTest},
     figure::markdown,
     figures,
     process::Programs,
 };
+use tempfile::TempDir;
 
 /// Load and crash benchmarks of Parlance.
 #[derive(Parser)]
@@ -27,7 +23,8 @@ struct Arguments {
 enum Command {
     /// Measure speeds; all of them when none is named.
     Speed {
-        /// first-token, throughput, subscribers, start, recovery
+        /// first-token, throughput, subscribers, start, recovery; cloud for all of cloud-first-token, cloud-throughput,
+        /// cloud-live, cloud-services
         names: Vec<String>,
         /// Also write the figures as JSON.
         #[arg(long)]
@@ -42,6 +39,20 @@ enum Command {
         /// How often the server is killed.
         #[arg(long, default_value_t = 100)]
         kills: usize,
+        /// Repeats an earlier run's choices.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Kill, cut and confuse the services apart, on Postgres and Pub/Sub's emulator, and check what everyone saw.
+    #[command(alias = "crash-cloud")]
+    CloudCrash {
+        #[arg(long, default_value_t = 500)]
+        conversations: usize,
+        #[arg(long, default_value_t = 5)]
+        turns: usize,
+        /// Conversations begin within this time.
+        #[arg(long, default_value_t = 12.0)]
+        minutes: f64,
         /// Repeats an earlier run's choices.
         #[arg(long)]
         seed: Option<u64>,
@@ -72,21 +83,41 @@ async fn run(arguments: Arguments) -> Fallible<bool> {
             let test = CrashTest { seed, conversations, turns, kills, patience: Duration::from_secs(180) };
             let folder = tempfile::tempdir()?;
             let (report, is_kept) = crash::run(test, &programs, folder.path()).await?;
-            say(&report)?;
-            if !is_kept {
-                say(&format!("the data folder and the server's log are kept in {}\n", folder.keep().display()))?;
+            tell(&report, is_kept, folder)
+        }
+        Command::CloudCrash { conversations, turns, minutes, seed } => {
+            let seed = seed.unwrap_or_else(fresh_seed);
+            let folder = tempfile::tempdir()?;
+            say(&format!("seed {seed}, logs in {}\n", folder.path().display()))?;
+            let test = CloudCrashTest {
+                seed,
+                conversations,
+                turns,
+                within: Duration::from_secs_f64(minutes * 60.0),
+                pause: Duration::from_millis(1_500),
+                patience: Duration::from_secs(300),
+                instance: "bench-crash",
+            };
+            match crash::cloud::run(test, &programs, folder.path()).await {
+                Ok((report, is_kept)) => tell(&report, is_kept, folder),
+                Err(error) => Err(format!("{error}; the logs are kept in {}", folder.keep().display()).into()),
             }
-            Ok(is_kept)
         }
     }
 }
 
-async fn speed(programs: &Programs, mut names: Vec<String>, json: Option<PathBuf>) -> Fallible<bool> {
-    if names.is_empty() {
-        names = figures::NAMES.map(str::to_owned).to_vec();
+/// Says how a crash test went; what can explain a broken promise is kept.
+fn tell(report: &str, is_kept: bool, folder: TempDir) -> Fallible<bool> {
+    say(report)?;
+    if !is_kept {
+        say(&format!("data and logs are kept in {}\n", folder.keep().display()))?;
     }
+    Ok(is_kept)
+}
+
+async fn speed(programs: &Programs, names: Vec<String>, json: Option<PathBuf>) -> Fallible<bool> {
     let mut all = Vec::new();
-    for name in names {
+    for name in figures::expand(&names) {
         let _ = writeln!(std::io::stderr(), "measuring {name} …");
         all.extend(figures::measure(&name, programs).await?);
     }
@@ -104,7 +135,6 @@ fn say(text: &str) -> std::io::Result<()> {
     std::io::stdout().write_all(text.as_bytes())
 }
 
-#[allow(clippy::disallowed_methods, reason = "a seed from the clock is as good as any")]
 fn fresh_seed() -> u64 {
-    std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64)
+    parlance_bench::clock::micros().unsigned_abs()
 }

@@ -1,10 +1,10 @@
-//! The two programs under load, each a process of its own so that its CPU time and memory are its own.
+//! The programs under load, each a process of its own so that its CPU time and memory are its own.
 
 use std::{
     fs::File,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,9 +23,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 /// How often readiness is asked for.
 const READY_POLL: Duration = Duration::from_millis(1);
 
-/// Where the two programs are.
+/// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Programs {
+    /// Where the services are that run apart.
+    folder: PathBuf,
     /// `parlance`.
     pub server: PathBuf,
     /// `parlance-mock-llm`.
@@ -33,11 +35,12 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// From `PARLANCE_BIN` and `PARLANCE_MOCK_LLM_BIN`, else those in `folder`.
+    /// From `PARLANCE_BIN` and `PARLANCE_MOCK_LLM_BIN`, else those in `PARLANCE_BIN_DIR`, else those in `folder`.
     ///
     /// # Errors
     /// When one is missing.
     pub fn find(folder: &Path) -> Fallible<Self> {
+        let folder = std::env::var_os("PARLANCE_BIN_DIR").map_or_else(|| folder.to_owned(), PathBuf::from);
         let at = |variable: &str, name: &str| {
             let path = std::env::var_os(variable).map_or_else(|| folder.join(name), PathBuf::from);
             if path.is_file() {
@@ -46,7 +49,18 @@ impl Programs {
                 Err(format!("{} is missing: build it, or say where it is by {variable}", path.display()))
             }
         };
-        Ok(Self { server: at("PARLANCE_BIN", "parlance")?, mock: at("PARLANCE_MOCK_LLM_BIN", "parlance-mock-llm")? })
+        let server = at("PARLANCE_BIN", "parlance")?;
+        let mock = at("PARLANCE_MOCK_LLM_BIN", "parlance-mock-llm")?;
+        Ok(Self { folder, server, mock })
+    }
+
+    /// A service of this name.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn service(&self, name: &str) -> Fallible<PathBuf> {
+        let path = self.folder.join(name);
+        if path.is_file() { Ok(path) } else { Err(format!("{} is missing: build it", path.display()).into()) }
     }
 }
 
@@ -76,7 +90,33 @@ pub struct ServerOptions {
     pub settings: Vec<(&'static str, String)>,
 }
 
+/// How a service is started.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// The program.
+    pub program: PathBuf,
+    /// The port that it is told.
+    pub port: u16,
+    /// All it says goes here.
+    pub log: PathBuf,
+    /// All its other settings.
+    pub settings: Vec<(&'static str, String)>,
+}
+
 impl Process {
+    /// Starts a service; it may not listen yet.
+    ///
+    /// # Errors
+    /// When the program can't be run.
+    pub fn start_service(options: &ServiceOptions) -> Fallible<Self> {
+        let log = File::options().create(true).append(true).open(&options.log)?;
+        let mut command = told(&options.program, options.port, &options.settings);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        let child = command.spawn()?;
+        let pid = child.id().ok_or("the program ended at once")?;
+        Ok(Self { child, pid, address: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)) })
+    }
+
     /// Starts the mock LLM.
     ///
     /// # Errors
@@ -93,16 +133,11 @@ impl Process {
     /// When it does not come up.
     pub async fn start_server(options: &ServerOptions) -> Fallible<Self> {
         let log = File::options().create(true).append(true).open(&options.log)?;
-        let mut command = Command::new(&options.program);
-        // Nothing of the caller's own settings may change what is measured.
+        let mut command = told(&options.program, options.port, &options.settings);
         command
-            .env_clear()
-            .env("PORT", options.port.to_string())
-            .env("HOST", "127.0.0.1")
             .env("DATA_DIR", &options.data_dir)
             .env("LLM_BASE_URL", &options.llm)
             .env("LLM_MODEL", "mock")
-            .envs(options.settings.iter().map(|(name, value)| (name, value)))
             .stderr(log);
         Self::start(command).await.map_err(|error| format!("{error} (its log is {})", options.log.display()).into())
     }
@@ -135,18 +170,28 @@ impl Process {
     /// When it does not in time.
     pub async fn ready(&self) -> Fallible<()> {
         let since = Instant::now();
-        loop {
-            if let Ok(mut connection) = Connection::open(self.address).await
-                && let Ok(response) = connection.exchange(START_TIMEOUT, "GET", "/health/ready", "", None).await
-                && response.status == 200
-            {
-                return Ok(());
-            }
+        while !self.is_ready().await {
             if since.elapsed() > START_TIMEOUT {
                 return Err("the server did not become ready".into());
             }
             sleep(READY_POLL).await;
         }
+        Ok(())
+    }
+
+    /// Whether `/health/ready` says so now.
+    pub async fn is_ready(&self) -> bool {
+        if let Ok(mut connection) = Connection::open(self.address).await
+            && let Ok(response) = connection.exchange(START_TIMEOUT, "GET", "/health/ready", "", None).await
+        {
+            return response.status == 200;
+        }
+        false
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// The mock's `…/v1`.
@@ -172,12 +217,32 @@ impl Process {
     /// # Errors
     /// When it does not in time, or not with success.
     pub async fn stop(mut self) -> Fallible<()> {
-        // The shell's own `kill`: the standard library can send no signal but SIGKILL.
-        let kill = format!("kill -TERM {}", self.pid);
-        Command::new("sh").args(["-c", &kill]).status().await?;
+        signal(self.pid, "TERM").await?;
         let status = timeout(STOP_TIMEOUT, self.child.wait()).await.map_err(|_| "the server does not stop")??;
         if status.success() { Ok(()) } else { Err(format!("the server ended with {status}").into()) }
     }
+}
+
+/// A program with its settings. Nothing of the caller's own may change what is measured.
+fn told(program: &Path, port: u16, settings: &[(&'static str, String)]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PORT", port.to_string())
+        .env("HOST", "127.0.0.1")
+        .envs(settings.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// Sends a signal by its name.
+///
+/// # Errors
+/// When there is no such process.
+pub async fn signal(pid: u32, name: &str) -> Fallible<()> {
+    // The shell's own `kill`: the standard library can send no signal but SIGKILL.
+    let kill = format!("kill -{name} {pid}");
+    let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("no SIG{name} to process {pid}").into()) }
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {

@@ -58,6 +58,11 @@ impl EventStream {
         Ok(Some(parse(text)))
     }
 
+    /// The response itself, before any event of it was read.
+    pub fn into_parts(self) -> (Connection, Head) {
+        (self.connection, self.head)
+    }
+
     /// The connection, when the stream has ended and it can carry the next exchange.
     pub fn into_connection(self) -> Option<Connection> {
         self.head.is_finished().then_some(self.connection)

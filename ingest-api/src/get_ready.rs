@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::json;
+use tracing::debug;
 
 use crate::{
     bounded::bounded,
@@ -23,10 +24,17 @@ pub(crate) async fn get_ready(State(state): State<Arc<ApiState>>) -> Result<Resp
     if state.lifecycle.stopping().is_cancelled() {
         return Err(Problem::new(Code::NotReady, "The process is stopping.").retry_after(1));
     }
-    match bounded(PATIENCE, "store", state.store.ready()).await {
-        Ok(()) => Ok((axum::Extension(Quiet), Json(json!({"status": "ready"}))).into_response()),
-        Err(error) => {
-            Err(Problem::new(Code::NotReady, "The store does not answer.").retry_after(1).caused_by(error.to_string()))
+    let degraded: &[&str] = match bounded(PATIENCE, "store", state.store.ready()).await {
+        Ok(()) => &[],
+        // Messages are accepted all the same: taken out of service, an instance could not even do that.
+        Err(error) if !state.accepting_needs_store => {
+            debug!(%error, "the store does not answer");
+            &["store"]
         }
-    }
+        Err(error) => {
+            let problem = Problem::new(Code::NotReady, "The store does not answer.").retry_after(1);
+            return Err(problem.caused_by(error.to_string()));
+        }
+    };
+    Ok((axum::Extension(Quiet), Json(json!({"status": "ready", "degraded": degraded}))).into_response())
 }

@@ -17,6 +17,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// Who works on what, and cancelling it.
     pub turns: Arc<dyn Turns>,
+    /// The bus is the store's: what can't be stored can't be accepted either, and the process is not ready then.
+    pub accepting_needs_store: bool,
     /// Replies as they come.
     pub log: Arc<dyn ReplyLog>,
     /// Makes ids and tells whose they are.

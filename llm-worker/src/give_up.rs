@@ -39,7 +39,7 @@ pub(crate) async fn end_as_failed(
     failure: Failure,
 ) -> Result<(), PortError> {
     let asked = Instant::now();
-    let task = match claim(worker, &turn_request(message)).await? {
+    let task = match claim(worker, &turn_request(message, received)).await? {
         ClaimOutcome::Ended(task) => *task,
         ClaimOutcome::HeldUntil(until) => {
             return Err(PortError::Unavailable {

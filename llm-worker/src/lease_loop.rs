@@ -1,8 +1,9 @@
 //! Holds all claims of the process with one heartbeat.
 //!
-//! A claim is the process' for [`LEASE`] from its last heartbeat that the store confirmed. When none was confirmed for that
-//! long, another worker may have the task, so the claim's `lost` token fires here, without asking: the store that could
-//! tell us is the one that is away. Fencing at the store makes a late notice harmless; the token only saves the work.
+//! A claim is the process' for [`LEASE`] from its last heartbeat that the store confirmed. After that another worker may
+//! take the task, but if the store is away for us it is mostly away for all: so the work goes on, and the first heartbeat
+//! that is answered says whether the claim is still ours. Only when none was confirmed for [`AWAY`] the claim's `lost` token
+//! fires without asking. Fencing at the store makes a late notice harmless; the token only saves the work.
 
 use std::{
     collections::HashMap,
@@ -14,23 +15,31 @@ use std::{
 };
 
 use parlance_shared::port::turns::{Claim, Turns};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::port_call::once;
 
 /// How long a claim lasts without a heartbeat.
-pub(crate) const LEASE: Duration = Duration::from_secs(15);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
-/// Two beats may fail before a claim is lost.
-const BEAT: Duration = Duration::from_secs(5);
+/// Two beats may fail before another worker can take the task.
+const BEAT: Duration = Duration::from_secs(3);
+
+/// A store that is away for longer takes the claims with it: a failover takes less.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// The claims of a process.
 pub(crate) struct LeaseLoop {
     turns: Arc<dyn Turns>,
     held: Mutex<HashMap<u64, Held>>,
     next_key: AtomicU64,
+    /// A claim is no longer held.
+    let_go: Notify,
 }
 
 struct Held {
@@ -42,7 +51,7 @@ struct Held {
 
 impl LeaseLoop {
     pub(crate) fn new(turns: Arc<dyn Turns>) -> Self {
-        Self { turns, held: Mutex::default(), next_key: AtomicU64::new(0) }
+        Self { turns, held: Mutex::default(), next_key: AtomicU64::new(0), let_go: Notify::new() }
     }
 
     /// Holds the claim until the guard is dropped. `asked`: the instant before the claim was asked for.
@@ -50,6 +59,17 @@ impl LeaseLoop {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         self.held().insert(key, Held { claim: slim(claim), confirmed: asked, moving: false });
         Hold { leases: Arc::clone(self), key }
+    }
+
+    /// Returns when no claim is held.
+    pub(crate) async fn none_held(&self) {
+        loop {
+            let let_go = self.let_go.notified();
+            if self.held().is_empty() {
+                return;
+            }
+            let_go.await;
+        }
     }
 
     /// Beats for ever.
@@ -95,7 +115,7 @@ impl LeaseLoop {
 
     fn expire(&self) {
         for held in self.held().values() {
-            if held.confirmed.elapsed() >= LEASE {
+            if held.confirmed.elapsed() >= AWAY {
                 held.claim.lost.cancel();
             }
         }
@@ -150,6 +170,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.leases.held().remove(&self.key);
+        self.leases.let_go.notify_waiters();
     }
 }
 

@@ -29,7 +29,7 @@ use std::{sync::Arc, time::Duration};
 
 use parlance_shared::{
     Clock, Lifecycle,
-    consume::{ConsumeOptions, consume},
+    consume::{ConsumeOptions, Processor, consume},
     metrics::Metrics,
     port::{
         bus::Bus,
@@ -86,19 +86,37 @@ impl Worker {
 }
 
 impl LlmWorker {
-    /// Answers messages until the lifecycle stops; returns when each one it took is answered or handed back.
+    /// Answers messages that it pulls until the lifecycle stops; returns when each one it took is answered or handed back.
     pub async fn run(self) {
+        let (bus, lifecycle) = (Arc::clone(&self.bus), self.lifecycle.clone());
+        consume(bus, self.start(), lifecycle).await;
+    }
+
+    /// Starts the heartbeat of its claims and gives what answers messages, for whoever hands them over.
+    pub fn start(self) -> Arc<Processor> {
         let leases = Arc::new(LeaseLoop::new(Arc::clone(&self.turns)));
-        let (bus, lifecycle, metrics) = (Arc::clone(&self.bus), self.lifecycle.clone(), Arc::clone(&self.metrics));
+        let (lifecycle, metrics) = (self.lifecycle.clone(), Arc::clone(&self.metrics));
         let concurrency = self.settings.concurrency;
         let worker = Worker { parts: self, leases: Arc::clone(&leases) };
         let options = ConsumeOptions { concurrency, handler_timeout: worker.longest_turn() + TIME_TO_END };
-        let consuming =
-            consume(bus, topology::LLM_WORKER, Arc::new(Dispatch::new(worker)), options, lifecycle, metrics);
+        let (stopping, aborting) = (lifecycle.stopping().clone(), lifecycle.aborting().clone());
         // The heartbeat must go on during the soft stop, for as long as a turn is under way.
-        tokio::select! {
-            () = consuming => {}
-            () = leases.run() => {}
-        }
+        lifecycle.spawn(async move {
+            let all_done = async {
+                stopping.cancelled().await;
+                leases.none_held().await;
+            };
+            tokio::select! {
+                () = aborting.cancelled() => {}
+                () = all_done => {}
+                () = leases.run() => {}
+            }
+        });
+        Arc::new(Processor {
+            subscription: topology::LLM_WORKER,
+            handler: Arc::new(Dispatch::new(worker)),
+            options,
+            metrics,
+        })
     }
 }

@@ -9,6 +9,7 @@ use parlance_shared::{
         bus::{Outcome, Reason, Received},
         turns::{Claim, ClaimOutcome, TurnRequest, VersionedCheckpoint},
     },
+    replay::Replay,
     task::Task,
 };
 use tokio::time::Instant;
@@ -47,7 +48,7 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
     let asked = Instant::now();
     // The checkpoint can't change meanwhile: the bus hands out no other message of the session until this one is
     // answered. If that ever fails, the end's compare-and-swap notices.
-    let request = turn_request(message);
+    let request = turn_request(message, received);
     let (claimed, checkpoint) =
         tokio::join!(claim(worker, &request), worker.parts.turns.checkpoint(&message.user_id, message.session_id));
     let task = match claimed {
@@ -130,7 +131,8 @@ pub(crate) async fn claim(worker: &Worker, request: &TurnRequest) -> Result<Clai
 }
 
 /// What the store must know of a task.
-pub(crate) fn turn_request(message: &MessageSubmitted) -> TurnRequest {
+pub(crate) fn turn_request(message: &MessageSubmitted, received: &Received) -> TurnRequest {
+    let replay = Replay::of(&received.event).filter(|replay| replay.reopens);
     TurnRequest {
         task_id: message.task_id,
         session_id: message.session_id,
@@ -139,5 +141,6 @@ pub(crate) fn turn_request(message: &MessageSubmitted) -> TurnRequest {
         reply_message_id: message.reply_message_id,
         accepted_at: message.accepted_at,
         fingerprint: message.fingerprint.clone(),
+        reopen: replay.map(|replay| replay.id),
     }
 }

@@ -12,9 +12,10 @@ use parlance_shared::{
 /// The longest that one try may take.
 const TRY: Duration = Duration::from_secs(5);
 
-/// How long a turn waits for a database or a bus that is away. Longer outages are left to redelivery.
+/// How long a turn waits for a database or a bus that is away: a failover takes less. Longer outages are left to
+/// redelivery, which costs the reply another attempt.
 const PATIENCE: RetryPolicy =
-    RetryPolicy { first: Duration::from_millis(50), longest: Duration::from_secs(2), budget: Duration::from_secs(20) };
+    RetryPolicy { first: Duration::from_millis(50), longest: Duration::from_secs(2), budget: Duration::from_secs(60) };
 
 /// Errors of ports that may be transient.
 pub(crate) trait MayPass: From<PortError> {

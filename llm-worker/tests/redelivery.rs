@@ -53,7 +53,7 @@ async fn a_failed_task_stays_failed_and_its_message_in_the_dead_letters() {
     let task = world.say(session, "bad").await;
     world.ended(task).await;
     let dead = world.dead_letter().await;
-    assert!(world.bus.redrive(topology::LLM_WORKER, dead.id).await.unwrap());
+    assert!(world.redrive(&dead, false).await);
     let other = world.say(session, "other").await;
     world.ended(other).await;
     support::eventually("both in the dead letters", async || (world.dead_letters().await.len() == 2).then_some(()))
@@ -139,6 +139,7 @@ async fn a_worker_that_lost_its_claim_says_nothing_more() {
         reply_message_id: message.reply_message_id,
         accepted_at: message.accepted_at,
         fingerprint: None,
+        reopen: None,
     };
     let other = WorkerId("other".to_owned());
     let ClaimOutcome::Claimed(claim) = world.turns.claim(&request, &other, Duration::from_secs(15)).await.unwrap()
@@ -202,6 +203,7 @@ async fn a_task_whose_workers_are_lost_over_and_over_fails() {
         reply_message_id: message.reply_message_id,
         accepted_at: message.accepted_at,
         fingerprint: None,
+        reopen: None,
     };
     for _ in 0..11 {
         let claimed =

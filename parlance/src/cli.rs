@@ -4,6 +4,8 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::{dead_letters, pubsub_setup, replay};
+
 /// Everything in one process; settings come from the environment (see .env.example).
 #[derive(Debug, Parser)]
 #[command(name = "parlance", version, about)]
@@ -16,25 +18,44 @@ pub struct Cli {
 /// The operators' tools.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Looks after the schema of the database in `DATA_DIR`.
+    /// Looks after the schema of the database: the one that DATABASE_URL or DB_… name, else the one in DATA_DIR.
     Migrate {
         /// What to do.
         #[arg(value_enum)]
         action: MigrateAction,
+        /// With `grant`: the login that a service uses.
+        #[arg(required_if_eq("action", "grant"))]
+        user: Option<String>,
     },
+    /// Looks after topics and subscriptions on Pub/Sub, on Google Cloud or its emulator.
+    Pubsub {
+        /// What to do.
+        #[command(subcommand)]
+        action: pubsub_setup::Action,
+    },
+    /// Looks at messages that were given up, delivers them again, forgets them.
+    DeadLetters {
+        /// What to do.
+        #[command(subcommand)]
+        action: dead_letters::Action,
+    },
+    /// Sends stored requests again: what is done stays as it is, what is not is redone.
+    Replay(replay::Replay),
 }
 
 /// What `migrate` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MigrateAction {
-    /// Makes the database if there is none and applies what is pending.
+    /// Applies what is pending; makes the file first if the database is one and there is none.
     Init,
-    /// Checks the applied migrations against this program's, and the file itself.
+    /// Checks the applied migrations against this program's, and the database itself.
     Validate,
     /// Lists applied and pending migrations.
     Status,
     /// Counts rows and bytes.
     Stats,
+    /// Lets a service's login use the Postgres database: makes it a member of the role `parlance_runtime`.
+    Grant,
 }
 
 /// Ends with exit code 2: the program was told something it can't use.

@@ -1,10 +1,14 @@
-//! The binary for people: [`run`] is the whole product in one process on the embedded adapters; the other modules are the
+//! The binary for people: [`run`] is the whole product in one process; the other modules are the
 //! tools of its operators.
 
+mod adapters;
 mod all_in_one;
 pub mod cli;
+pub mod dead_letters;
 pub mod migrate;
-mod stop_signal;
+pub mod operator;
+pub mod pubsub_setup;
+pub mod replay;
 
 use std::io::Write as _;
 
@@ -18,11 +22,7 @@ pub use all_in_one::{Running, StartError, start, start_on};
 /// # Errors
 /// When the process can't start, or can't stop cleanly.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
-    let stop = stop_signal::listen().map_err(StartError::Signals)?;
-    // Each subscriber is a connection: the usual soft limit of 1,024 is soon reached.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        warn!(%error, "could not raise the limit of open files");
-    }
+    let stop = parlance_service::stop_signal::listen().map_err(StartError::Signals)?;
     for name in &settings.unsupported {
         warn!(setting = name, "is set, but this version does not use it");
     }

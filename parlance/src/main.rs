@@ -1,10 +1,13 @@
-//! `parlance`: everything in one process; `parlance migrate …`: the schema's keeper.
+//! `parlance`: everything in one process; `parlance migrate`, `pubsub`, `dead-letters`, `replay`: the operators' tools.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use parlance::cli::{Cli, Command};
-use parlance_shared::{settings::Settings, telemetry};
+use parlance_shared::{
+    settings::{Role, Settings},
+    telemetry,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,14 +17,22 @@ async fn main() -> ExitCode {
         Err(errors) => return parlance::cli::refuse(&format!("these settings can't be used:\n{errors}")),
     };
     let outcome = match cli.command {
-        None => match telemetry::start(settings.environment, &settings.log_levels) {
-            Ok(()) => parlance::run(settings).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error),
+        None => match settings.check_for(Role::AllInOne).map_err(|errors| errors.to_string()) {
+            Err(errors) => return parlance::cli::refuse(&format!("these settings can't be used:\n{errors}")),
+            Ok(()) => serve(settings).await,
         },
-        Some(Command::Migrate { action }) => parlance::migrate::run(action, &settings).await,
+        Some(Command::Migrate { action, user }) => parlance::migrate::run(action, user.as_deref(), &settings).await,
+        Some(Command::Pubsub { action }) => return parlance::pubsub_setup::run(action, &settings).await,
+        Some(Command::DeadLetters { action }) => return parlance::dead_letters::run(action, &settings).await,
+        Some(Command::Replay(replay)) => return parlance::replay::run(replay, &settings).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => parlance::cli::fail(&sentence),
     }
+}
+
+async fn serve(settings: Settings) -> Result<(), String> {
+    telemetry::start(settings.environment, &settings.log_levels)?;
+    parlance::run(settings).await.map_err(|error| error.to_string())
 }

@@ -1,76 +1,59 @@
-//! `parlance migrate init|validate|status|stats`: what the library knows of the schema, as text.
+//! `parlance migrate init|validate|status|stats|grant`: what the adapters know of their schemas, as text.
 
-use std::{fmt::Write as _, io::Write as _, path::Path};
+mod postgres;
+mod sqlite;
 
-use parlance_shared::settings::Settings;
-use parlance_sqlite::migrations::{self, MigrationState};
+use std::{fmt::Write as _, io::Write as _};
+
+use chrono::{DateTime, Utc};
+use parlance_shared::settings::{DatabaseSettings, Settings};
 
 use crate::cli::MigrateAction;
 
-/// Does what was asked in `DATA_DIR` and prints what it found.
+/// Does what was asked with the database of the settings and prints what it found.
 ///
 /// # Errors
 /// The sentence to end with; for `validate` also when the database is not as it should be.
-pub async fn run(action: MigrateAction, settings: &Settings) -> Result<(), String> {
-    let folder = settings.data_dir.as_path();
-    let text = match action {
-        MigrateAction::Init => init(folder).await,
-        MigrateAction::Validate => validate(folder).await,
-        MigrateAction::Status => status(folder).await,
-        MigrateAction::Stats => stats(folder).await,
+pub async fn run(action: MigrateAction, user: Option<&str>, settings: &Settings) -> Result<(), String> {
+    if let (Some(user), true) = (user, action != MigrateAction::Grant) {
+        return Err(format!("{user:?} is one word too many: only `parlance migrate grant` takes a user"));
+    }
+    let text = match &settings.database {
+        DatabaseSettings::Sqlite { .. } => sqlite::run(action, &settings.data_dir).await,
+        DatabaseSettings::Postgres(database) => postgres::run(action, user.unwrap_or_default(), database).await,
     }?;
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("can't write to standard output: {error}"))
 }
 
-async fn init(folder: &Path) -> Result<String, String> {
-    let report = migrations::init(folder).await.map_err(sentence)?;
-    let made = if report.created { "created the database; " } else { "" };
-    Ok(match report.applied.as_slice() {
-        [] => format!("{made}nothing to apply: the schema is at version {}\n", report.version),
-        applied => format!("{made}applied {}: the schema is at version {}\n", numbers(applied), report.version),
-    })
+/// One line of `status`.
+struct Migration<'a> {
+    version: i64,
+    description: &'a str,
+    applied_at: Option<DateTime<Utc>>,
+    pending: bool,
 }
 
-async fn validate(folder: &Path) -> Result<String, String> {
-    let report = migrations::validate(folder).await.map_err(sentence)?;
-    if report.is_valid() {
-        return Ok("valid: every migration is applied unchanged, and the file is whole\n".to_owned());
-    }
-    Err(report.problems().join("\n"))
-}
-
-async fn status(folder: &Path) -> Result<String, String> {
-    let states = migrations::status(folder).await.map_err(sentence)?;
+fn status_text(migrations: &[Migration<'_>]) -> String {
     let mut text = String::from("VERSION  APPLIED               DESCRIPTION\n");
-    for state in &states {
-        let _ = writeln!(text, "{:>7}  {:<20}  {}", state.version, applied(state), state.description);
+    for migration in migrations {
+        let applied = match migration.applied_at {
+            _ if migration.pending => "pending".to_owned(),
+            Some(at) => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            None => "at an unknown time".to_owned(),
+        };
+        let _ = writeln!(text, "{:>7}  {applied:<20}  {}", migration.version, migration.description);
     }
-    let pending = states.iter().filter(|state| state.pending).count();
-    let _ = writeln!(text, "{} applied, {pending} pending", states.len() - pending);
-    Ok(text)
+    let pending = migrations.iter().filter(|migration| migration.pending).count();
+    let _ = writeln!(text, "{} applied, {pending} pending", migrations.len() - pending);
+    text
 }
 
-fn applied(state: &MigrationState) -> String {
-    match state.applied_at {
-        _ if state.pending => "pending".to_owned(),
-        Some(at) => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        None => "at an unknown time".to_owned(),
+fn applied_text(applied: &[i64], version: i64) -> String {
+    let numbers = applied.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    match applied {
+        [] => format!("nothing to apply: the schema is at version {version}\n"),
+        _ => format!("applied {numbers}: the schema is at version {version}\n"),
     }
-}
-
-async fn stats(folder: &Path) -> Result<String, String> {
-    let stats = migrations::stats(folder).await.map_err(sentence)?;
-    let mut text = format!("{:<20} {:>12} {:>14}\n", "TABLE", "ROWS", "BYTES");
-    for table in &stats.tables {
-        let _ = writeln!(text, "{:<20} {:>12} {:>14}", table.table, table.rows, table.bytes);
-    }
-    let (file, free, wal) = (stats.file_bytes, stats.free_bytes, stats.wal_bytes);
-    let _ = writeln!(text, "file {file} bytes ({free} free for new rows), recent commits {wal} bytes");
-    Ok(text)
-}
-
-fn numbers(versions: &[i64]) -> String {
-    versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn sentence(error: impl std::fmt::Display) -> String {

@@ -15,12 +15,9 @@ use std::{sync::Arc, time::Duration};
 
 use parlance_shared::{
     Clock, Lifecycle,
-    consume::{ConsumeOptions, consume},
+    consume::{ConsumeOptions, Processor, consume},
     metrics::Metrics,
-    port::{
-        bus::{Bus, Subscription},
-        store::Store,
-    },
+    port::{bus::Bus, store::Store},
     topology,
 };
 
@@ -49,19 +46,27 @@ pub struct PersistWorker {
 }
 
 impl PersistWorker {
-    /// Writes events until the lifecycle stops; returns when each one it took is written or handed back.
+    /// Writes events that it pulls until the lifecycle stops; returns when each one it took is written or handed back.
     pub async fn run(self) {
-        let handler = Arc::new(Dispatch::new(self.clone()));
-        let consume = |subscription: Subscription| {
-            consume(
-                Arc::clone(&self.bus),
+        let (bus, lifecycle) = (Arc::clone(&self.bus), self.lifecycle.clone());
+        let [requests, replies] = self.start();
+        tokio::join!(
+            consume(Arc::clone(&bus), requests, lifecycle.clone()),
+            consume(Arc::clone(&bus), replies, lifecycle.clone())
+        );
+    }
+
+    /// What writes the events of its two subscriptions, for whoever hands them over.
+    pub fn start(self) -> [Arc<Processor>; 2] {
+        let metrics = Arc::clone(&self.metrics);
+        let handler = Arc::new(Dispatch::new(self));
+        [topology::PERSIST_REQUESTS, topology::PERSIST_REPLIES].map(|subscription| {
+            Arc::new(Processor {
                 subscription,
-                handler.clone(),
-                OPTIONS,
-                self.lifecycle.clone(),
-                Arc::clone(&self.metrics),
-            )
-        };
-        tokio::join!(consume(topology::PERSIST_REQUESTS), consume(topology::PERSIST_REPLIES));
+                handler: handler.clone(),
+                options: OPTIONS,
+                metrics: Arc::clone(&metrics),
+            })
+        })
     }
 }

@@ -16,6 +16,7 @@ use parlance_shared::{
         bus::BusAdmin as _,
         store::{Lookup, Store as _},
     },
+    replay::Replay,
     task::Status,
     topology,
 };
@@ -144,7 +145,8 @@ async fn what_can_never_be_written_goes_to_the_dead_letters_at_once() {
     let next = world.message(session, "next");
     world.publish(topology::REQUESTS, &next).await;
     world.stored(&next, Status::Queued).await;
-    assert!(world.bus.redrive(topology::PERSIST_REQUESTS, dead.id).await.unwrap());
+    let mut look = world.bus.dead_letters(topology::PERSIST_REQUESTS).await.unwrap();
+    assert!(look.redrive(&dead.id, &Replay::new("test", &world.clock, false)).await.unwrap());
     world.stored(&message, Status::Queued).await;
 }
 

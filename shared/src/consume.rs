@@ -1,4 +1,7 @@
 //! Runs a handler over a subscription: takes deliveries, keeps their leases, answers them, and drains on stop.
+//!
+//! [`Processor`] is what happens to one message, however it came; [`consume`] pulls messages for it. The HTTP push adapter
+//! hands it messages that were sent.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -6,7 +9,7 @@ use async_trait::async_trait;
 use cloudevents::AttributesReader as _;
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
-use tracing::{Instrument as _, Span, debug, error, error_span, warn};
+use tracing::{Instrument as _, Span, debug, error, error_span, info, warn};
 
 use crate::{
     Lifecycle, SessionId, TaskId,
@@ -16,6 +19,7 @@ use crate::{
         PortError,
         bus::{Bus, Delivery, Lease, Outcome, Reason, Received, Subscription},
     },
+    replay::Replay,
     retry::RetryPolicy,
 };
 
@@ -49,18 +53,13 @@ const BUS_TROUBLE: RetryPolicy = RetryPolicy {
 };
 
 /// Consumes until the lifecycle stops; returns when every delivery it took is answered.
-pub async fn consume(
-    bus: Arc<dyn Bus>,
-    subscription: Subscription,
-    handler: Arc<dyn Handler>,
-    options: ConsumeOptions,
-    lifecycle: Lifecycle,
-    metrics: Arc<Metrics>,
-) {
+pub async fn consume(bus: Arc<dyn Bus>, processor: Arc<Processor>, lifecycle: Lifecycle) {
+    let Processor { subscription, options, .. } = *processor;
     let slots = Arc::new(Semaphore::new(options.concurrency));
     let mut trouble = BUS_TROUBLE.start();
     while !lifecycle.stopping().is_cancelled() {
-        let mut deliveries = match bus.subscribe(subscription, options.concurrency).await {
+        let subscribing = tokio::time::timeout(SUBSCRIBE, bus.subscribe(subscription, options.concurrency)).await;
+        let mut deliveries = match subscribing.unwrap_or_else(|_| Err(late())) {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 warn!(bus.subscription = subscription.name, %error, "could not subscribe");
@@ -79,10 +78,9 @@ pub async fn consume(
                     trouble = BUS_TROUBLE.start();
                     // The adapter keeps to the same number, so this never waits for long.
                     let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-                    let work =
-                        Work { subscription, handler: Arc::clone(&handler), options, metrics: Arc::clone(&metrics) };
+                    let processor = Arc::clone(&processor);
                     lifecycle.spawn(async move {
-                        work.run(delivery).await;
+                        processor.work_on(delivery).await;
                         drop(slot);
                     });
                 }
@@ -97,6 +95,13 @@ pub async fn consume(
     let all = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
     // Deliveries under way end by themselves or are handed back when the lifecycle aborts.
     drop(slots.acquire_many(all).await);
+}
+
+/// The longest that a bus may take to begin.
+const SUBSCRIBE: Duration = Duration::from_secs(30);
+
+fn late() -> PortError {
+    PortError::Unavailable { what: "the bus", cause: format!("no answer within {SUBSCRIBE:?}") }
 }
 
 async fn wait_or_stop(lifecycle: &Lifecycle, wait: Option<Duration>) {
@@ -121,30 +126,48 @@ fn span_of(received: &Received, subscription: &Subscription) -> Span {
     )
 }
 
-struct Work {
-    subscription: Subscription,
-    handler: Arc<dyn Handler>,
-    options: ConsumeOptions,
-    metrics: Arc<Metrics>,
+/// What happens to the messages of one subscription.
+pub struct Processor {
+    /// Where they come from.
+    pub subscription: Subscription,
+    /// Who works on them.
+    pub handler: Arc<dyn Handler>,
+    /// Bounds on the work.
+    pub options: ConsumeOptions,
+    /// What the process counts.
+    pub metrics: Arc<Metrics>,
 }
 
-impl Work {
-    async fn run(self, delivery: Delivery) {
-        let Delivery { received, mut lease } = delivery;
-        let span = span_of(&received, &self.subscription);
+impl Processor {
+    /// Works on one message and says how it went; the caller answers the bus. `lease`: a hold that must be renewed
+    /// meanwhile, for buses that have one.
+    pub async fn process(&self, received: &Received, lease: Option<&mut dyn Lease>) -> Outcome {
         async {
+            if let Some(replay) = Replay::of(&received.event) {
+                info!(replay.id = %replay.id, replay.by = replay.by, replay.at = %replay.at, "sent again by an operator");
+            }
             let outcome = if received.unanswered >= self.subscription.max_unanswered {
-                self.give_up(&received).await
+                self.give_up(received).await
             } else {
-                self.handle(&received, lease.as_mut()).await
+                self.handle(received, lease).await
             };
-            self.settle(lease, outcome).await;
+            self.note(&outcome);
+            outcome
         }
-        .instrument(span)
-        .await;
+        .instrument(span_of(received, &self.subscription))
+        .await
     }
 
-    async fn handle(&self, received: &Received, lease: &mut dyn Lease) -> Outcome {
+    async fn work_on(&self, delivery: Delivery) {
+        let Delivery { received, mut lease } = delivery;
+        let outcome = self.process(&received, Some(lease.as_mut())).await;
+        if let Err(error) = lease.settle(outcome).await {
+            let span = span_of(&received, &self.subscription);
+            span.in_scope(|| warn!(%error, "the answer was lost: the message will come again"));
+        }
+    }
+
+    async fn handle(&self, received: &Received, mut lease: Option<&mut dyn Lease>) -> Outcome {
         let handling = AssertUnwindSafe(self.handler.handle(received)).catch_unwind();
         tokio::pin!(handling);
         let deadline = tokio::time::sleep(self.options.handler_timeout);
@@ -164,7 +187,8 @@ impl Work {
                     error!(timeout_s = self.options.handler_timeout.as_secs(), "the handler took too long");
                     return self.unanswered_retry(received, "handler_timeout", "The handler took too long.");
                 }
-                _ = renewal.tick() => {
+                _ = renewal.tick(), if lease.is_some() => {
+                    let Some(lease) = lease.as_deref_mut() else { continue };
                     if let Err(error) = lease.extend().await {
                         warn!(%error, "could not extend the lease");
                     }
@@ -194,8 +218,8 @@ impl Work {
         }
     }
 
-    async fn settle(&self, lease: Box<dyn Lease>, outcome: Outcome) {
-        match &outcome {
+    fn note(&self, outcome: &Outcome) {
+        match outcome {
             Outcome::Done => debug!("done"),
             Outcome::Retry { after, reason } => {
                 self.metrics.bus_retries.inc(self.subscription.name);
@@ -206,9 +230,6 @@ impl Work {
                 self.metrics.dead_letters.inc(self.subscription.name);
                 warn!(reason.code, reason.message, "goes to the dead letters");
             }
-        }
-        if let Err(error) = lease.settle(outcome).await {
-            warn!(%error, "the answer was lost: the message will come again");
         }
     }
 }

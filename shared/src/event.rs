@@ -156,7 +156,8 @@ impl DomainEvent for SessionDeleted {
 impl DomainEvent for ReplyCompleted {
     const TYPE: &'static str = "parlance.reply.completed.v1";
     fn id(&self) -> String {
-        format!("{}.{}", self.task.id, self.task.status.as_str())
+        // A failed task that an operator reopens ends again, under a later attempt.
+        format!("{}.{}.{}", self.task.id, self.task.attempt, self.task.status.as_str())
     }
     fn subject(&self) -> String {
         self.task.id.to_string()

@@ -3,10 +3,12 @@
 //! Services depend on this crate and see only its [`port`]s; adapters (crates below `shared/`) implement the ports; the
 //! binaries choose which adapter stands behind which port.
 
+pub mod binary_mode;
 pub mod caller;
 pub mod clock;
 pub mod consume;
 pub mod cursor;
+pub mod delivery_count;
 pub mod event;
 pub mod id;
 pub mod id_mint;
@@ -16,6 +18,7 @@ pub mod message;
 pub mod metrics;
 pub mod page;
 pub mod port;
+pub mod replay;
 pub mod retry;
 pub mod session;
 pub mod settings;

@@ -1,6 +1,9 @@
 //! Settings come from the environment only. A wrong value stops the start with the variable's name and what is accepted.
 
+mod database;
+mod google;
 mod read;
+mod role;
 
 use std::{
     fmt,
@@ -12,7 +15,12 @@ use std::{
 use tracing_subscriber::filter::Targets;
 
 use self::read::Reader;
-pub use self::read::{SettingError, SettingErrors};
+pub use self::{
+    database::{DatabaseSettings, PostgresSettings, SslMode},
+    google::{Delivery, PubSubSettings, PushSettings},
+    read::{SettingError, SettingErrors},
+    role::Role,
+};
 
 /// Where the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +46,12 @@ pub struct Settings {
     pub sqlite_synchronous: SqliteSynchronous,
     /// `LOG_LEVEL`.
     pub log_levels: Targets,
+    /// `DATABASE_URL`, `DB_…`.
+    pub database: DatabaseSettings,
+    /// `PUBSUB_…`, `PUSH_…`; none for the embedded bus.
+    pub pubsub: Option<PubSubSettings>,
+    /// `ID_SECRET`: the key that ids are made and recognised with; none for the data folder's own.
+    pub id_secret: Option<IdSecret>,
     /// `LLM_*`.
     pub llm: LlmSettings,
     /// `TURN_*`, `WORKER_CONCURRENCY`.
@@ -49,19 +63,7 @@ pub struct Settings {
 }
 
 /// What later versions read.
-const UNSUPPORTED: [&str; 11] = [
-    "DB_HOST",
-    "DB_PORT",
-    "DB_NAME",
-    "DB_USER",
-    "DB_PASSWORD",
-    "DB_SSL",
-    "LLM_FALLBACK_BASE_URL",
-    "LLM_FALLBACK_API_KEY",
-    "LLM_FALLBACK_MODEL",
-    "PUBSUB_PROJECT_ID",
-    "PUBSUB_EMULATOR_HOST",
-];
+const UNSUPPORTED: [&str; 3] = ["LLM_FALLBACK_BASE_URL", "LLM_FALLBACK_API_KEY", "LLM_FALLBACK_MODEL"];
 
 /// How hard the embedded database makes sure that a commit is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,40 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The key of [`crate::id_mint::IdMint`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdSecret([u8; 32]);
+
+const ID_SECRET_ACCEPTED: &str = "64 hexadecimal digits that stay the same for ever, as made by: openssl rand -hex 32";
+
+impl IdSecret {
+    /// The key itself, for the mint.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IdSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
+
+impl std::str::FromStr for IdSecret {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut key = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        for (i, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| ())?;
+        }
+        Ok(Self(key))
+    }
+}
+
 impl Settings {
     /// Reads the process' environment.
     ///
@@ -158,22 +194,11 @@ impl Settings {
                 &[("development", Environment::Development), ("production", Environment::Production)],
             )
             .unwrap_or(Environment::Development);
-        let default_host = match environment {
-            Environment::Development => Ipv4Addr::LOCALHOST,
-            Environment::Production => Ipv4Addr::UNSPECIFIED,
-        };
-        let host = read.parsed("HOST", "an IP address such as 127.0.0.1").unwrap_or(IpAddr::V4(default_host));
-        if !host.is_loopback() {
-            read.refuse(
-                "HOST",
-                format!("{host} would let others in, and this version checks no credentials"),
-                "a loopback address such as 127.0.0.1 (with ENVIRONMENT=production it must be set, as the default there is 0.0.0.0)",
-            );
-        }
-        read_database(&mut read);
+        let production = environment == Environment::Production;
+        let default_host = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let settings = Self {
             environment,
-            host,
+            host: read.parsed("HOST", "an IP address such as 127.0.0.1").unwrap_or(IpAddr::V4(default_host)),
             port: read.parsed("PORT", "a port number from 0 to 65535; 0 takes any free one").unwrap_or(8080),
             data_dir: read.text("DATA_DIR").map_or_else(|| PathBuf::from("./data"), PathBuf::from),
             sqlite_synchronous: read
@@ -188,6 +213,9 @@ impl Settings {
                     "a level (error, warn, info, debug, trace) or targets such as info,llm_worker=debug",
                 )
                 .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)),
+            database: database::read_database(&mut read, production),
+            pubsub: google::read_pubsub(&mut read, production),
+            id_secret: read.secret("ID_SECRET", ID_SECRET_ACCEPTED),
             llm: read_llm(&mut read),
             turns: TurnSettings {
                 max_attempts: read.number("TURN_MAX_ATTEMPTS", 1, 20).unwrap_or(4) as u32,
@@ -202,7 +230,7 @@ impl Settings {
 }
 
 fn read_llm(read: &mut Reader<'_>) -> LlmSettings {
-    let base_url = read.url("LLM_BASE_URL");
+    let base_url = read.url("LLM_BASE_URL", LLM_BASE_URL_ACCEPTED);
     let api_key = read.text("LLM_API_KEY").map(Secret::new);
     let model = read.text("LLM_MODEL");
     if base_url.is_none() && read.text("LLM_BASE_URL").is_none() && (api_key.is_some() || model.is_some()) {
@@ -234,13 +262,3 @@ fn read_llm(read: &mut Reader<'_>) -> LlmSettings {
 
 const LLM_BASE_URL_ACCEPTED: &str =
     "an http or https URL of an OpenAI-compatible API, such as https://api.openai.com/v1";
-
-/// The embedded database is the only one that this version has.
-fn read_database(read: &mut Reader<'_>) {
-    const ACCEPTED: &str = "sqlite, or nothing (Postgres is not supported by this version)";
-    read.choice("DB_TYPE", &[("sqlite", ())]);
-    if let Some(url) = read.text("DATABASE_URL") {
-        let scheme = url.split(':').next().unwrap_or_default().to_owned();
-        read.refuse("DATABASE_URL", format!("a {scheme} URL was given"), ACCEPTED);
-    }
-}

@@ -172,4 +172,6 @@ pub mod codes {
     pub const INTERNAL: &str = "internal_error";
     /// A worker handed the attempt back because it was told to stop.
     pub const HANDED_BACK: &str = "handed_back";
+    /// An operator had the task answered anew.
+    pub const REPLAYED: &str = "replayed";
 }

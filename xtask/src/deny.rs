@@ -3,8 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -33,7 +32,7 @@ pub(crate) fn checks(workspace: &Workspace) -> Vec<(&'static str, Verdict)> {
     // A duplicate's graph fills screens; `cargo tree --invert` shows it when it is wanted.
     let check = ["check", "--hide-inclusion-graph"];
     let dependencies = workspace::run(deny(&check).args(["bans", "licenses", "sources"])).into();
-    let advisories = match fetch(deny(&["fetch", "db"])) {
+    let advisories = match workspace::run_within(&mut deny(&["fetch", "db"]), FETCH_TIMEOUT) {
         Ok(()) => workspace::run(deny(&check).arg("advisories")).into(),
         Err(why) if has_old_database() => {
             println!("the advisory database can't be fetched ({why}): an older copy is used");
@@ -70,22 +69,4 @@ fn has_old_database() -> bool {
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let copies = home.and_then(|home| std::fs::read_dir(home.join("advisory-dbs")).ok());
     copies.into_iter().flatten().flatten().any(|copy| copy.path().join("crates").is_dir())
-}
-
-fn fetch(mut command: Command) -> Result<(), String> {
-    eprintln!("+ {}", workspace::shown(&command));
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let since = Instant::now();
-    loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(status.to_string()),
-            None if since.elapsed() > FETCH_TIMEOUT => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("no answer within {} s", FETCH_TIMEOUT.as_secs()));
-            }
-            None => thread::sleep(Duration::from_millis(100)),
-        }
-    }
 }

@@ -16,13 +16,22 @@ impl From<Outcome> for Verdict {
     }
 }
 
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Passed => Ok(()),
+            Verdict::Skipped(why) | Verdict::Failed(why) => Err(why),
+        }
+    }
+}
+
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
     let mut format = workspace.cargo(&["fmt", "--all", "--check"]);
     let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
     let mut checks =
         vec![("format", workspace::run(&mut format).into()), ("clippy", workspace::run(&mut clippy).into())];
     checks.extend(deny::checks(workspace));
-    checks.push(("prepared queries (.sqlx)", sqlx::check(workspace).into()));
+    checks.push(("prepared queries (.sqlx)", sqlx::check(workspace)));
 
     println!();
     let mut failed = Vec::new();

@@ -1,10 +1,12 @@
-//! The project's habits: `cargo xtask test`, `lint`, `bench`, `sqlx`. Needs Rust and nothing else.
+//! The project's habits: `cargo xtask test`, `lint`, `bench`, `services`, `sqlx`. Needs Rust; the components that
+//! tests are run against are found, or named when they are missing.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to a person")]
 
 mod bench;
 mod deny;
 mod lint;
+mod services;
 mod sqlx;
 mod test;
 mod workspace;
@@ -19,11 +21,13 @@ type Outcome = Result<(), String>;
 const USAGE: &str = "\
 usage: cargo xtask <habit>
 
-  test [cargo test's arguments]   build the programs, then run every test
+  test [cargo test's arguments]   start the services, build the programs, then run every test
   lint                            format, clippy, dependencies, prepared queries
   bench [names]                   measure speeds: first-token, throughput, subscribers, start, recovery
   bench crash [--conversations N] [--turns N] [--kills N] [--seed N]
                                   kill the server again and again, and check what everyone saw
+  bench cloud… | crash-cloud      the same with services and processes of their own (starts the services)
+  services up|status|down|kill    Postgres and Google's Pub/Sub emulator on private ports, for tests
   sqlx [--check]                  write .sqlx anew from the migrations and the queries (--check: compare only)";
 
 fn main() -> ExitCode {
@@ -36,8 +40,9 @@ fn main() -> ExitCode {
         ("test", rest) => test::run(&workspace, rest),
         ("lint", []) => lint::run(&workspace),
         ("bench", rest) => bench::run(&workspace, rest),
+        ("services", rest) => services::run(&workspace, rest),
         ("sqlx", []) => sqlx::prepare(&workspace),
-        ("sqlx", [flag]) if flag == "--check" => sqlx::check(&workspace),
+        ("sqlx", [flag]) if flag == "--check" => sqlx::check(&workspace).into(),
         _ => Err(USAGE.to_owned()),
     });
     match outcome {

@@ -1,4 +1,7 @@
-//! `cargo xtask test`: builds the programs that tests run as black boxes, then runs every test, and says how many ran.
+//! `cargo xtask test`: starts the components that suites need, builds the programs that tests run as black boxes, runs
+//! every test, and says how many ran and which adapters were tested against what.
+
+mod against;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -6,9 +9,14 @@ use std::{
 };
 
 use crate::{
-    Outcome,
+    Outcome, services,
     workspace::{self, Workspace, shown},
 };
+
+/// The packages of the three services, each a program of the same name.
+pub(crate) const SERVICES: [&str; 3] = ["ingest-api", "llm-worker", "persist-worker"];
+/// The other programs that tests run.
+const PROGRAMS: [&str; 2] = ["parlance", "parlance-mock-llm"];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
@@ -19,13 +27,16 @@ struct Totals {
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
+    let services = services::ensure(workspace, &services::Name::ALL)?;
     build(workspace)?;
     let programs = workspace.target.join("debug");
     let mut test = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     test.args(arguments)
+        .env("PARLANCE_BIN_DIR", &programs)
         .env("PARLANCE_BIN", programs.join("parlance"))
         .env("PARLANCE_MOCK_LLM_BIN", programs.join("parlance-mock-llm"))
         .stdout(Stdio::piped());
+    services.tell(&mut test);
     let shown = shown(&test);
     eprintln!("+ {shown}");
     let mut child = test.spawn().map_err(|error| format!("{shown}: {error}"))?;
@@ -36,15 +47,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         totals.add(&line);
     }
     let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
+    println!("\n{}", against::report(&services, !arguments.is_empty()));
     println!(
-        "\n{} tests passed, {} failed, {} ignored, in {} test programs",
+        "{} tests passed, {} failed, {} ignored, in {} test programs",
         totals.passed, totals.failed, totals.ignored, totals.programs
     );
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
+/// A package without a program of its own is built as well, which does no harm.
 fn build(workspace: &Workspace) -> Outcome {
-    workspace::run(&mut workspace.cargo(&["build", "--package", "parlance", "--package", "parlance-mock-llm"]))
+    let packages = PROGRAMS.into_iter().chain(SERVICES).flat_map(|package| ["--package", package]);
+    workspace::run(workspace.cargo(&["build"]).args(packages))
 }
 
 impl Totals {

@@ -3,6 +3,8 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::Outcome;
@@ -45,11 +47,42 @@ fn cargo(root: &Path) -> Command {
 /// Runs a command to its end, its output shown.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = shown(command);
+    finish(command, &shown)
+}
+
+/// The same, for a program whose own arguments (those after `--`) may hold a password: they are not shown.
+pub(crate) fn run_discreetly(command: &mut Command) -> Outcome {
+    let shown = shown(command);
+    finish(command, shown.split(" -- ").next().unwrap_or_default())
+}
+
+fn finish(command: &mut Command, shown: &str) -> Outcome {
     eprintln!("+ {shown}");
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{shown}: {status}")),
         Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// Runs a command that may wait for a network, its output shown; ends it when it takes too long.
+pub(crate) fn run_within(command: &mut Command, deadline: Duration) -> Outcome {
+    let shown = shown(command);
+    eprintln!("+ {shown}");
+    let failed = |error: std::io::Error| format!("{shown}: {error}");
+    let mut child = command.spawn().map_err(failed)?;
+    let since = Instant::now();
+    loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(format!("{shown}: {status}")),
+            None if since.elapsed() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{shown}: no end within {} s", deadline.as_secs()));
+            }
+            None => thread::sleep(Duration::from_millis(100)),
+        }
     }
 }
 
@@ -69,6 +102,14 @@ fn string_field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_takes_too_long_is_ended() {
+        assert_eq!(run_within(&mut Command::new("true"), Duration::from_secs(60)), Ok(()));
+        assert!(run_within(&mut Command::new("false"), Duration::from_secs(60)).is_err());
+        let why = run_within(Command::new("sleep").arg("600"), Duration::from_millis(50)).unwrap_err();
+        assert!(why.contains("no end within"), "{why}");
+    }
 
     #[test]
     fn the_workspace_is_found() {

@@ -1,15 +1,11 @@
 //! After the last crash: what is stored, against what every subscriber was told.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use parlance_mock_llm::RequestRecord;
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
+    asked::Asked,
     conversation::{Told, ToldTurn},
     findings::{Finding, Flaw},
     follower::resume,
@@ -17,13 +13,8 @@ use super::{
     plan::End,
     world::{Call, World, read},
 };
-use crate::{
-    api::{Accepted, Message, Messages, Task, message_body, messages_path},
-    http::Connection,
-};
+use crate::api::{Accepted, Message, Messages, Task, message_body, messages_path};
 
-/// The durable record may lag behind by this.
-const RECORD_LAG: Duration = Duration::from_secs(20);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// Small, so that pages are crossed.
 const PAGE: usize = 3;
@@ -31,9 +22,9 @@ const PAGE: usize = 3;
 const LOST_WORKERS: u32 = 5;
 
 /// Checks one conversation.
-pub async fn audit(world: &World, told: &Told) {
+pub async fn audit(world: &World, asked: &Asked, told: &Told) {
     for turn in &told.turns {
-        if let Err(finding) = audit_turn(world, turn).await {
+        if let Err(finding) = audit_turn(world, asked, turn).await {
             world.findings.add(finding.at(&turn.plan.content));
         }
     }
@@ -44,7 +35,7 @@ pub async fn audit(world: &World, told: &Told) {
     }
 }
 
-async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
+async fn audit_turn(world: &World, asked: &Asked, turn: &ToldTurn) -> Result<(), Finding> {
     let Some(accepted) = &turn.accepted else { return Ok(()) };
     let stored: Task = world.get(&format!("/v1/tasks/{}", accepted.task_id)).await?;
     if !stored.has_ended() {
@@ -54,6 +45,7 @@ async fn audit_turn(world: &World, turn: &ToldTurn) -> Result<(), Finding> {
         return Err(Finding::new(Flaw::Disagreement, format!("stored {stored:?}, told {:?}", turn.end)));
     }
     judge_end(turn, &stored)?;
+    asked.judge_charge(turn, &stored)?;
     world.findings.count(match &stored.error {
         Some(error) if error.code == "worker_lost" => {
             format!("tasks failed: worker_lost, after {} attempts", stored.attempt)
@@ -107,7 +99,7 @@ async fn audit_messages(world: &World, session: &str, turns: &[ToldTurn]) -> Res
         let messages = all_messages(world, session).await?;
         match judge_messages(&messages, turns) {
             // The record is written behind the reply: what is missing may still come. What is too much does not go.
-            Err(finding) if finding.flaw == Flaw::Lost && since.elapsed() < RECORD_LAG => sleep(POLL_PAUSE).await,
+            Err(finding) if finding.flaw == Flaw::Lost && since.elapsed() < world.record_lag => sleep(POLL_PAUSE).await,
             verdict => return verdict,
         }
     }
@@ -127,42 +119,4 @@ async fn all_messages(world: &World, session: &str) -> Result<Vec<Message>, Find
             None => return Ok(messages),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct MockLog {
-    requests: Vec<RequestRecord>,
-}
-
-/// A message never misses the replies before it: every prompt held the reply to the turn before.
-pub async fn audit_prompts(world: &World, mock: std::net::SocketAddr, all_told: &[Told]) {
-    if let Err(finding) = try_audit_prompts(world, mock, all_told).await {
-        world.findings.add(finding.at("prompts"));
-    }
-}
-
-async fn try_audit_prompts(world: &World, mock: std::net::SocketAddr, all_told: &[Told]) -> Result<(), Finding> {
-    let failed = |error: std::io::Error| Finding::new(Flaw::BadAnswer, format!("the mock's log: {error}"));
-    let mut connection = Connection::open(mock).await.map_err(failed)?;
-    let response = connection.exchange(Duration::from_secs(60), "GET", "/mock/log", "", None).await.map_err(failed)?;
-    let log: MockLog = read(&response, "/mock/log")?;
-    let mut requests: HashMap<&str, Vec<&RequestRecord>> = HashMap::new();
-    for request in &log.requests {
-        requests.entry(&request.last_user_text).or_default().push(request);
-    }
-    for pair in all_told.iter().flat_map(|told| told.turns.windows(2)) {
-        let Some(before) = pair[0].end.as_ref().filter(|end| end.status == "completed") else { continue };
-        for request in requests.get(pair[1].plan.content.as_str()).into_iter().flatten() {
-            world.findings.count("prompts compared");
-            let has_reply =
-                request.messages.iter().filter(|message| message.content == before.reply.content).count() == 1;
-            if !has_reply {
-                return Err(Finding::new(
-                    Flaw::Forgotten,
-                    format!("{:?} lacks the reply before", pair[1].plan.content),
-                ));
-            }
-        }
-    }
-    Ok(())
 }

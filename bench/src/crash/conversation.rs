@@ -21,7 +21,6 @@ use crate::{
 
 /// Seconds of a long-poll.
 const WAIT: u64 = 5;
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a conversation has done and been told.
 #[derive(Debug)]
@@ -56,6 +55,7 @@ struct Session {
 
 /// Has the conversation.
 pub async fn converse(world: World, mut plan: ConversationPlan) -> Told {
+    let world = world.of_conversation(plan.number);
     let mut random = plan.random.fork();
     sleep(plan.begins_after).await;
     let mut told = Told { session: None, turns: Vec::new(), plan };
@@ -125,11 +125,23 @@ async fn post(
     let body = message_body(&turn.content);
     let call = Call::post(&path, &headers, Some(&body));
     let since = Instant::now();
+    let mut tries = 0;
     let accepted: Accepted = loop {
         world.posting.notify_waiters();
-        match world.try_call(call).await {
+        let answer = world.try_call(call, tries).await;
+        tries += 1;
+        match answer {
             Ok(response) if response.status == 202 => break read(&response, &path)?,
-            Ok(response) if response.status == 503 => world.findings.count("answers of 503"),
+            Ok(response) if response.status == 503 => {
+                world.findings.count("answers of 503");
+                if !response.says_when_to_retry {
+                    return Err(Finding::new(Flaw::BadAnswer, "a 503 without Retry-After"));
+                }
+                if world.is_unsure_when_busy && turn.key.is_none() {
+                    world.findings.count("POSTs of unknown fate");
+                    return Ok(None);
+                }
+            }
             Ok(response) => return Err(wrong_answer(call, &response)),
             Err(NoAnswer::NotSent) => {}
             Err(NoAnswer::Unsure) if turn.key.is_some() => world.findings.count("POSTs repeated with their key"),
@@ -141,8 +153,9 @@ async fn post(
         if since.elapsed() > world.patience {
             return Err(Finding::new(Flaw::Hanging, "is not accepted"));
         }
-        sleep(RETRY_PAUSE).await;
+        sleep(world.retry_pause).await;
     };
+    world.recovery.accepted(&world.findings);
     world.findings.count("messages accepted");
     if session.is_some_and(|session| session != accepted.session_id) {
         return Err(Finding::new(Flaw::Mixed, format!("accepted in {}", accepted.session_id)));

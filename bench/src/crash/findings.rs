@@ -29,13 +29,19 @@ pub enum Flaw {
     Misordered,
     /// A reply was asked for without the turns before it.
     Forgotten,
+    /// The LLM was asked more often than the task has attempts.
+    Charged,
+    /// A message that nobody has acknowledged when all is said and done.
+    Unanswered,
+    /// A process ended although nobody killed it.
+    Died,
     /// An answer that the API does not have.
     BadAnswer,
 }
 
 impl Flaw {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Lost,
         Self::Doubled,
         Self::Mixed,
@@ -46,6 +52,9 @@ impl Flaw {
         Self::WrongEnd,
         Self::Misordered,
         Self::Forgotten,
+        Self::Charged,
+        Self::Unanswered,
+        Self::Died,
         Self::BadAnswer,
     ];
 }
@@ -88,7 +97,7 @@ pub struct Findings {
 struct Inner {
     findings: Vec<Finding>,
     counts: BTreeMap<String, u64>,
-    recovery_ms: Vec<f64>,
+    recovery_ms: BTreeMap<&'static str, Vec<f64>>,
 }
 
 impl Findings {
@@ -102,9 +111,9 @@ impl Findings {
         *self.lock().counts.entry(what.into()).or_default() += 1;
     }
 
-    /// Notes how long after a restart a cut stream went on.
-    pub fn recovered(&self, milliseconds: f64) {
-        self.lock().recovery_ms.push(milliseconds);
+    /// Notes how long it took until something went on.
+    pub fn recovered(&self, what: &'static str, milliseconds: impl IntoIterator<Item = f64>) {
+        self.lock().recovery_ms.entry(what).or_default().extend(milliseconds);
     }
 
     /// What was found.
@@ -118,7 +127,7 @@ impl Findings {
     }
 
     /// All recovery times, in milliseconds.
-    pub fn recovery_ms(&self) -> Vec<f64> {
+    pub fn recovery_ms(&self) -> BTreeMap<&'static str, Vec<f64>> {
         self.lock().recovery_ms.clone()
     }
 

@@ -1,11 +1,15 @@
 //! A subscriber: follows a task's stream to its end, loses its connection now and then, and resumes.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{sleep, timeout};
 
 use super::{
     findings::{Finding, Flaw},
+    recovery::Watched,
     transcript::Transcript,
     world::World,
 };
@@ -18,7 +22,6 @@ use crate::{
 
 /// Keep-alives come every 15 s; a connection that is silent for longer is dead.
 const SILENCE: Duration = Duration::from_secs(20);
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// An event that was seen, to be resumed from much later.
 #[derive(Clone, Debug)]
@@ -51,22 +54,23 @@ pub async fn follow(world: World, task: String, mut random: Random) -> Result<Fo
         sleep(Duration::from_millis(random.between(0, 600))).await;
     }
     let following = async {
-        let mut crashed_in = None;
+        let mut watched = Watched::new(world.recovery.clone());
+        let mut server = world.reader(0);
         loop {
-            let opened = open(&world, &task, transcript.last_id(), random.chance(50)).await?;
+            let opened = open(&world, server, &task, transcript.last_id(), random.chance(50)).await?;
             if let Some(mut stream) = opened {
-                match read(&world, &mut stream, &mut transcript, &mut samples, &task, &mut random, &mut crashed_in)
-                    .await?
+                match read(&world, &mut stream, &mut transcript, &mut samples, &task, &mut random, &mut watched).await?
                 {
                     Left::Ended => return Ok(()),
                     Left::OnItsOwn => world.findings.count("streams left and resumed"),
                     Left::Cut => {
                         world.findings.count("streams cut and resumed");
-                        crashed_in = Some(transcript.attempt());
+                        watched.cut(transcript.attempt());
                     }
                 }
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(world.retry_pause).await;
+            server = world.reader(random.between(0, 1_000) as usize);
         }
     };
     let outcome = timeout(world.patience, following).await;
@@ -96,11 +100,12 @@ enum Left {
 /// `None` when there is no server just now.
 async fn open(
     world: &World,
+    server: SocketAddr,
     task: &str,
     last_id: Option<&str>,
     by_header: bool,
 ) -> Result<Option<EventStream>, Finding> {
-    let Ok(connection) = Connection::open(world.server).await else { return Ok(None) };
+    let Ok(connection) = Connection::open(server).await else { return Ok(None) };
     let path = api::stream_path(task);
     let opened = match last_id {
         Some(id) if !by_header => api::open_stream(connection, &format!("{path}?after={id}"), None).await,
@@ -127,7 +132,7 @@ async fn read(
     samples: &mut Vec<Sample>,
     task: &str,
     random: &mut Random,
-    crashed_in: &mut Option<u32>,
+    watched: &mut Watched,
 ) -> Result<Left, Finding> {
     loop {
         let frame = match timeout(SILENCE, stream.next()).await {
@@ -138,14 +143,7 @@ async fn read(
             Err(_) => return Err(Finding::new(Flaw::Hanging, "not even keep-alives")),
         };
         transcript.take(&frame)?;
-        if frame.event == "reset"
-            && let Some(attempt) = crashed_in.take()
-            && attempt > 0
-        {
-            let ready_at = *world.ready_at.borrow();
-            let waited = ready_at.map_or(Duration::ZERO, |ready_at| Instant::now().saturating_duration_since(ready_at));
-            world.findings.recovered(waited.as_secs_f64() * 1e3);
-        }
+        watched.saw(frame.event, &world.findings);
         if samples.len() < 20 && random.chance(8) {
             let id = frame.id.to_owned();
             samples.push(Sample { task: task.to_owned(), id, text: transcript.text().to_owned() });
@@ -167,11 +165,14 @@ pub async fn resume(world: &World, sample: &Sample, stored: &Task) -> Result<(),
         return resume_after_the_end(world, sample).await;
     }
     let since = Instant::now();
-    while transcript.end().is_none() {
+    for tries in 0.. {
+        if transcript.end().is_some() {
+            break;
+        }
         if since.elapsed() > world.patience {
             return Err(Finding::new(Flaw::Hanging, "no end"));
         }
-        if let Some(mut stream) = open(world, &sample.task, transcript.last_id(), true).await? {
+        if let Some(mut stream) = open(world, world.reader(tries), &sample.task, transcript.last_id(), true).await? {
             while let Ok(Ok(Some(frame))) = timeout(SILENCE, stream.next()).await {
                 transcript.take(&frame)?;
             }
@@ -186,7 +187,7 @@ pub async fn resume(world: &World, sample: &Sample, stored: &Task) -> Result<(),
 async fn resume_after_the_end(world: &World, sample: &Sample) -> Result<(), Finding> {
     let path = api::stream_path(&sample.task);
     let lost = |error: std::io::Error| Finding::new(Flaw::BadAnswer, error.to_string());
-    let connection = Connection::open(world.server).await.map_err(lost)?;
+    let connection = Connection::open(world.reader(0)).await.map_err(lost)?;
     let mut stream = match api::open_stream(connection, &path, Some(&sample.id)).await {
         Ok(stream) => stream,
         // 204 tells a browser not to come back.

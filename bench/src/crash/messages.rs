@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Accepted, Reply, Task},
+        api::{Accepted, Reply, Task, Usage},
         crash::plan::{End, TurnPlan},
     };
 
@@ -104,6 +104,7 @@ mod tests {
             status: "completed".to_owned(),
             attempt: 1,
             reply: Reply { message_id: Some(format!("msg_r{n}")), content: format!("r{n}") },
+            usage: Usage::default(),
             error: None,
         };
         ToldTurn {

@@ -80,8 +80,8 @@ const LASTING: [(&str, &str); 4] = [
 ];
 
 impl ConversationPlan {
-    /// A conversation of so many turns, that begins within this time.
-    pub fn new(number: usize, turns: usize, within: Duration, seed: u64, random: &mut Random) -> Self {
+    /// A conversation of so many turns, of up to `longest` tokens each, that begins within this time.
+    pub fn new(number: usize, turns: usize, longest: u64, within: Duration, seed: u64, random: &mut Random) -> Self {
         let begins_after = Duration::from_millis(random.between(0, within.as_millis() as u64));
         let posts_ahead = random.chance(30);
         let makes_session = random.chance(40);
@@ -89,7 +89,7 @@ impl ConversationPlan {
             .map(|turn| {
                 // Without a session there is nothing to find an unanswered message in.
                 let may_be_unsure = turn > 0 || makes_session;
-                TurnPlan::new(&format!("{seed:x} c{number} t{turn}"), may_be_unsure, random)
+                TurnPlan::new(&format!("{seed:x} c{number} t{turn}"), longest, may_be_unsure, random)
             })
             .collect();
         Self { number, begins_after, posts_ahead, makes_session, turns, random: random.fork() }
@@ -97,8 +97,8 @@ impl ConversationPlan {
 }
 
 impl TurnPlan {
-    fn new(name: &str, may_be_unsure: bool, random: &mut Random) -> Self {
-        let mut tokens = random.between(5, 80) as u32;
+    fn new(name: &str, longest: u64, may_be_unsure: bool, random: &mut Random) -> Self {
+        let mut tokens = random.between(5, longest) as u32;
         let mut delay_ms = random.pick(&[0, 0, 2, 5, 10, 15]).unwrap_or_default();
         let (mut fault, mut times, mut end) = (None, String::new(), End::Completed);
         match random.between(1, 100) {
@@ -112,8 +112,8 @@ impl TurnPlan {
                 }
             }
             39..=50 => {
-                // Twelve seconds: whatever happens, the owner is sooner.
-                (tokens, delay_ms) = (600, 20);
+                // Twelve seconds for each 80 tokens: whatever happens, the owner is sooner.
+                (tokens, delay_ms) = (longest as u32 * 15 / 2, 20);
                 end = End::Cancelled(random.pick(&[0, 0, 50, 300, 800]).unwrap_or_default());
             }
             _ => {}
@@ -145,15 +145,16 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_the_plan_and_another_does_not() {
-        let plan =
-            |seed| format!("{:?}", ConversationPlan::new(3, 5, Duration::from_secs(9), seed, &mut Random::new(seed)));
+        let plan = |seed| {
+            format!("{:?}", ConversationPlan::new(3, 5, 80, Duration::from_secs(9), seed, &mut Random::new(seed)))
+        };
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
 
     #[test]
     fn only_replies_of_the_mock_may_be_said() {
-        let turn = TurnPlan::new("x", true, &mut Random::new(1));
+        let turn = TurnPlan::new("x", 80, true, &mut Random::new(1));
         let first = expected_varied_reply(&turn.content, 0, turn.tokens);
         let second = expected_varied_reply(&turn.content, 1, turn.tokens);
         assert!(turn.may_be_said(&first, true) && turn.may_be_said(&second, true));

@@ -15,14 +15,13 @@ pub fn report(findings: &Findings, seed: u64) -> (String, bool) {
     for (what, count) in findings.counts() {
         let _ = writeln!(text, "{count:>8}  {what}");
     }
-    let recovery = findings.recovery_ms();
-    let _ = writeln!(
-        text,
-        "\nrecovery, from ready to `reset` at cut streams: p50 {:.0} ms, p95 {:.0} ms, {} samples\n",
-        percentile(&recovery, 0.5),
-        percentile(&recovery, 0.95),
-        recovery.len()
-    );
+    let _ = writeln!(text, "\nrecovery:");
+    for (what, samples) in findings.recovery_ms() {
+        let [p50, p95, most] = [0.5, 0.95, 1.0].map(|part| percentile(&samples, part));
+        let count = samples.len();
+        let _ = writeln!(text, "  {what}: p50 {p50:.0} ms, p95 {p95:.0} ms, most {most:.0} ms, {count} samples");
+    }
+    text.push('\n');
     let totals: Vec<String> = Flaw::ALL
         .iter()
         .map(|flaw| format!("{} {flaw:?}", found.iter().filter(|finding| finding.flaw == *flaw).count()))

@@ -1,4 +1,4 @@
-//! What all conversations share: the server that comes and goes, and the findings.
+//! What all conversations share: the servers that come and go, and the findings.
 
 use std::{
     net::SocketAddr,
@@ -6,33 +6,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{Notify, watch},
-    time::sleep,
-};
+use tokio::{sync::Notify, time::sleep};
 
-use super::findings::{Finding, Findings, Flaw};
+use super::{
+    findings::{Finding, Findings, Flaw},
+    recovery::Recovery,
+};
 use crate::{
     api::CALL_TIMEOUT,
     http::{Connection, Response},
 };
 
-/// Between tries to reach a server that is down.
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
-
 /// What all conversations share.
 #[derive(Clone)]
 pub struct World {
-    /// Where the server is, whenever it is up.
-    pub server: SocketAddr,
-    /// When the server became ready; `None` while it is down.
-    pub ready_at: watch::Receiver<Option<Instant>>,
+    /// Where the API is, at each of its instances that is up.
+    pub servers: Arc<[SocketAddr]>,
+    /// The instance that is written to, unless it is down.
+    pub writes_to: usize,
+    /// The instance that is read from, unless it is down.
+    pub reads_from: usize,
+    /// How it is measured that what was cut goes on.
+    pub recovery: Recovery,
     /// What was seen.
     pub findings: Arc<Findings>,
     /// Told at each POST of a message.
     pub posting: Arc<Notify>,
     /// Nothing may take longer than this from its acceptance.
     pub patience: Duration,
+    /// The durable record may lag behind by this.
+    pub record_lag: Duration,
+    /// Between tries to reach a server that is down.
+    pub retry_pause: Duration,
+    /// Whether a message that was answered with 503 may have been accepted all the same: the bus may have it, and its answer
+    /// was lost.
+    pub is_unsure_when_busy: bool,
 }
 
 /// A call.
@@ -70,12 +78,33 @@ pub enum NoAnswer {
 }
 
 impl World {
-    /// One try on a fresh connection.
+    /// The same for one conversation: half of them write to one instance and read from another.
+    pub fn of_conversation(&self, number: usize) -> Self {
+        let count = self.servers.len();
+        let (writes_to, is_split) = (number % count, (number / count).is_multiple_of(2));
+        Self { writes_to, reads_from: (writes_to + usize::from(is_split)) % count, ..self.clone() }
+    }
+
+    /// The instance to read from, another at each try.
+    pub fn reader(&self, tries: usize) -> SocketAddr {
+        self.servers[(self.reads_from + tries) % self.servers.len()]
+    }
+
+    fn server_for(&self, call: Call<'_>, tries: usize) -> SocketAddr {
+        if call.method == "GET" {
+            self.reader(tries)
+        } else {
+            self.servers[(self.writes_to + tries) % self.servers.len()]
+        }
+    }
+
+    /// One try on a fresh connection; each goes to another instance.
     ///
     /// # Errors
     /// When it brings no answer.
-    pub async fn try_call(&self, call: Call<'_>) -> Result<Response, NoAnswer> {
-        let mut connection = Connection::open(self.server).await.map_err(|_| NoAnswer::NotSent)?;
+    pub async fn try_call(&self, call: Call<'_>, tries: usize) -> Result<Response, NoAnswer> {
+        let server = self.server_for(call, tries);
+        let mut connection = Connection::open(server).await.map_err(|_| NoAnswer::NotSent)?;
         connection
             .exchange(CALL_TIMEOUT, call.method, call.path, call.headers, call.body)
             .await
@@ -88,18 +117,19 @@ impl World {
     /// When it never does, or answers with another status than `status`.
     pub async fn call(&self, call: Call<'_>, status: u16) -> Result<Response, Finding> {
         let since = Instant::now();
-        loop {
-            match self.try_call(call).await {
+        for tries in 0.. {
+            match self.try_call(call, tries).await {
                 Ok(response) if response.status == status => return Ok(response),
                 Ok(response) if response.status == 503 => self.findings.count("answers of 503"),
                 Ok(response) => return Err(wrong_answer(call, &response)),
                 Err(_) => {}
             }
             if since.elapsed() > self.patience {
-                return Err(Finding::new(Flaw::Hanging, format!("{} {} gets no answer", call.method, call.path)));
+                break;
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(self.retry_pause).await;
         }
+        Err(Finding::new(Flaw::Hanging, format!("{} {} gets no answer", call.method, call.path)))
     }
 
     /// GETs a JSON body.

@@ -95,7 +95,7 @@ impl Conversation for Straight {
             return Err(format!("wrong reply to {content:?}").into());
         }
         self.connection = finish(stream).await?;
-        Ok(Turn { accept, first_token: first_token.ok_or("a reply without text")? })
+        Ok(Turn { accept, first_token: first_token.ok_or("a reply without text")?, hops: None })
     }
 
     fn session(self) -> Option<String> {

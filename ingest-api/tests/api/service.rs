@@ -28,13 +28,23 @@ async fn health_counts_tasks_under_way() {
 #[tokio::test]
 async fn ready_means_that_the_store_answers_and_nothing_stops() {
     let app = App::start().await;
-    assert_eq!(app.get("/health/ready").await.json(), json!({"status": "ready"}));
+    assert_eq!(app.get("/health/ready").await.json(), json!({"status": "ready", "degraded": []}));
     for fault in [Fault::Unavailable, Fault::Hangs] {
         app.store.faults.set(fault);
         let answer = app.get("/health/ready").await;
         assert!(!answer.problem(503, "not_ready").to_string().contains("secret"));
         assert_eq!(answer.header("retry-after"), "1");
     }
+}
+
+/// Taken out of service, an instance could accept nothing at all.
+#[tokio::test]
+async fn a_bus_of_its_own_keeps_the_process_ready_while_the_store_is_away() {
+    let app = App::start_with(|state| state.accepting_needs_store = false).await;
+    app.store.faults.set(Fault::Unavailable);
+    let answer = app.get("/health/ready").await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"status": "ready", "degraded": ["store"]})));
+    assert_eq!(app.post("/v1/messages", &json!({"content": "a"})).await.status, 202);
 }
 
 #[tokio::test]

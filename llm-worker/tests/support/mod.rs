@@ -23,6 +23,7 @@ use parlance_shared::{
         reply_log::ReplyLog,
         turns::WorkerId,
     },
+    replay::Replay,
     settings::TurnSettings,
     task::Task,
     topology,
@@ -166,7 +167,16 @@ impl World {
     }
 
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.bus.dead_letters(topology::LLM_WORKER, 0, 100).await.unwrap()
+        self.bus.dead_letters(topology::LLM_WORKER).await.unwrap().next_page().await.unwrap()
+    }
+
+    /// Has a dead letter delivered again, under a mark of its own.
+    pub async fn redrive(&self, letter: &DeadLetter, reopens: bool) -> bool {
+        self.redrive_as(letter, &Replay::new("operator@test", &self.clock, reopens)).await
+    }
+
+    pub async fn redrive_as(&self, letter: &DeadLetter, replay: &Replay) -> bool {
+        self.bus.dead_letters(topology::LLM_WORKER).await.unwrap().redrive(&letter.id, replay).await.unwrap()
     }
 
     /// The one dead letter, once it is there.

@@ -7,11 +7,14 @@
 mod cancel;
 mod crash;
 mod cursors;
+mod dead_letters;
 mod failures;
 mod full_disk;
 mod graceful_stop;
 mod logs;
 mod migrate;
+mod operator_socket;
+mod replay;
 mod start_up;
 mod support;
 mod turns_in_order;

@@ -6,7 +6,7 @@ use parlance_mock_llm::Script;
 
 use crate::support::{Ended, Folder, Process, World, run};
 
-const ALL: usize = 4;
+const ALL: usize = 5;
 
 async fn migrate(action: &str, folder: &Path) -> Ended {
     run(&["migrate", action], &[("DATA_DIR", folder.to_str().unwrap())]).await
@@ -29,7 +29,7 @@ async fn a_missing_folder_is_only_made_by_init() {
     let folder = place.path().join("data");
     let status = printed(migrate("status", &folder).await);
     assert_eq!(status.lines().filter(|line| line.contains("  pending  ")).count(), ALL, "{status}");
-    assert!(status.ends_with("0 applied, 4 pending\n"), "{status}");
+    assert!(status.ends_with(&format!("0 applied, {ALL} pending\n")), "{status}");
     let validate = migrate("validate", &folder).await;
     assert!(validate.refused(1).contains("migration 1 is not applied; run `parlance migrate init`"), "{validate:?}");
     let stats = migrate("stats", &folder).await;
@@ -37,14 +37,14 @@ async fn a_missing_folder_is_only_made_by_init() {
     assert!(!folder.exists(), "looking made it");
 
     let init = printed(migrate("init", &folder).await);
-    assert_eq!(init, "created the database; applied 1, 2, 3, 4: the schema is at version 4\n");
-    assert_eq!(printed(migrate("init", &folder).await), "nothing to apply: the schema is at version 4\n");
+    assert_eq!(init, "created the database; applied 1, 2, 3, 4, 5: the schema is at version 5\n");
+    assert_eq!(printed(migrate("init", &folder).await), "nothing to apply: the schema is at version 5\n");
     let status = printed(migrate("status", &folder).await);
-    assert!(status.ends_with("4 applied, 0 pending\n"), "{status}");
+    assert!(status.ends_with(&format!("{ALL} applied, 0 pending\n")), "{status}");
     assert!(printed(migrate("validate", &folder).await).starts_with("valid"));
     let stats = printed(migrate("stats", &folder).await);
     let migrations = stats.lines().find(|line| line.starts_with("schema_migrations ")).unwrap();
-    assert_eq!(migrations.split_whitespace().nth(1), Some("4"), "{stats}");
+    assert_eq!(migrations.split_whitespace().nth(1), Some("5"), "{stats}");
 }
 
 #[tokio::test]
@@ -57,9 +57,12 @@ async fn a_folder_behind_is_brought_up_to_date_and_keeps_what_it_has() {
     for table in ["users", "sessions", "tasks", "messages", "write_probe"] {
         folder.execute(&format!("DROP TABLE {table}")).await;
     }
-    folder.execute("DELETE FROM schema_migrations WHERE version = 4").await;
-    assert!(printed(migrate("status", place.path()).await).ends_with("3 applied, 1 pending\n"));
-    assert_eq!(printed(migrate("init", place.path()).await), "applied 4: the schema is at version 4\n");
+    for (table, column) in [("turns", "reopened_by"), ("bus_deliveries", "replay"), ("bus_dead_letters", "replay")] {
+        folder.execute(&format!("ALTER TABLE {table} DROP COLUMN {column}")).await;
+    }
+    folder.execute("DELETE FROM schema_migrations WHERE version >= 4").await;
+    assert!(printed(migrate("status", place.path()).await).ends_with("3 applied, 2 pending\n"));
+    assert_eq!(printed(migrate("init", place.path()).await), "applied 4, 5: the schema is at version 5\n");
     assert_eq!(folder.number("SELECT sum(length(id_secret)) FROM instance").await, secret);
     printed(migrate("validate", place.path()).await);
 }
@@ -75,7 +78,7 @@ async fn a_migration_that_is_not_the_applied_one_is_named() {
         assert_eq!(ended.failed_with_a_sentence(), drift, "{action}");
     }
     assert_eq!(Process::start(world.command()).end().await.failed_with_a_sentence(), drift);
-    assert!(printed(migrate("status", &world.data_dir()).await).ends_with("4 applied, 0 pending\n"));
+    assert!(printed(migrate("status", &world.data_dir()).await).ends_with(&format!("{ALL} applied, 0 pending\n")));
     printed(migrate("stats", &world.data_dir()).await);
 }
 
@@ -95,10 +98,10 @@ async fn a_newer_database_can_be_looked_at_and_is_not_touched() {
     for action in ["validate", "init"] {
         let ended = migrate(action, place.path()).await;
         let sentence = ended.failed_with_a_sentence();
-        assert!(sentence.contains("schema version 77, this program knows up to 4"), "{action}: {sentence}");
+        assert!(sentence.contains("schema version 77, this program knows up to 5"), "{action}: {sentence}");
     }
     printed(migrate("stats", place.path()).await);
-    assert_eq!(folder.number("SELECT count(*) FROM schema_migrations").await, 5);
+    assert_eq!(folder.number("SELECT count(*) FROM schema_migrations").await, 6);
 }
 
 #[tokio::test]
@@ -142,7 +145,7 @@ async fn looking_works_beside_a_running_server_and_init_is_refused() {
     let server = world.start().await;
     let accepted = server.say(None, "counted").await;
     server.ended(&accepted.task).await;
-    assert!(printed(migrate("status", &world.data_dir()).await).ends_with("4 applied, 0 pending\n"));
+    assert!(printed(migrate("status", &world.data_dir()).await).ends_with(&format!("{ALL} applied, 0 pending\n")));
     printed(migrate("validate", &world.data_dir()).await);
     let stats = printed(migrate("stats", &world.data_dir()).await);
     let turns = stats.lines().find(|line| line.starts_with("turns ")).unwrap();

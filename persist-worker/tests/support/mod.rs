@@ -107,7 +107,7 @@ impl World {
 
     pub async fn dead_letter(&self, subscription: Subscription) -> DeadLetter {
         eventually("a dead letter", async || {
-            self.bus.dead_letters(subscription, 0, 10).await.unwrap().into_iter().next()
+            self.bus.dead_letters(subscription).await.unwrap().next_page().await.unwrap().into_iter().next()
         })
         .await
     }

@@ -7,6 +7,7 @@ mod any_order;
 mod contents;
 mod pages;
 mod reading;
+mod requests;
 mod script;
 mod sessions;
 mod tasks;
@@ -19,6 +20,10 @@ pub use self::{
     pages::{
         messages_are_listed_oldest_first, pages_of_messages_are_stable_while_others_come,
         pages_of_sessions_are_stable_while_others_come, sessions_are_listed_newest_first,
+    },
+    requests::{
+        deleted_sessions_have_no_requests, requests_are_found_by_session_task_and_time, requests_are_given_back_whole,
+        requests_say_where_their_tasks_stand,
     },
     sessions::{each_field_keeps_its_latest_change, the_earliest_and_latest_events_date_a_session},
     tasks::{

@@ -2,6 +2,7 @@
 
 mod harness;
 mod log;
+mod reopen;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use parlance_shared::{
 
 pub use harness::TurnsHarness;
 pub use log::*;
+pub use reopen::*;
 
 use harness::{LEASE, Turn, claimed, completed, with_window};
 

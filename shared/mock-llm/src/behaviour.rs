@@ -123,6 +123,8 @@ pub struct Behaviour {
     pub echo_count: bool,
     /// The reply differs from request to request of the same text, so that a mix of attempts shows.
     pub vary: bool,
+    /// Each token is a stamp instead of a word: when it was sent.
+    pub stamp: bool,
     /// Sends this instead of all of the above.
     pub raw: Option<Raw>,
 }
@@ -138,6 +140,7 @@ impl Default for Behaviour {
             retry_after: None,
             echo_count: false,
             vary: false,
+            stamp: false,
             raw: None,
         }
     }

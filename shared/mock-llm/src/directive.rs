@@ -25,6 +25,7 @@ pub(crate) fn apply(text: &str, k: u32, mut behaviour: Behaviour) -> Result<Beha
             "retry_after" => behaviour.retry_after = Some(value.to_owned()),
             "echo" => behaviour.echo_count = number()? != 0,
             "vary" => behaviour.vary = number()? != 0,
+            "stamp" => behaviour.stamp = number()? != 0,
             _ => return Err(format!("{name:?} is not known")),
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     connection::Reset,
     log::Guard,
     reply_text::ReplyText,
+    stamp,
     wire::{self, Chunks, Usage},
 };
 
@@ -67,8 +68,10 @@ impl Reply {
         if stop > 0 {
             sleep_until_due(self.due(sent)).await;
         }
+        // One look at the clock for all tokens of a write: they leave together.
+        let stamp = self.behaviour.stamp.then(stamp::now);
         while now < stop && out.len() < WRITE_BYTES && self.is_due(now) {
-            self.chunks.text(self.text.token(now), &mut out);
+            self.chunks.text(stamp.as_deref().unwrap_or_else(|| self.text.token(now)), &mut out);
             now += 1;
         }
         let phase = if now < stop {

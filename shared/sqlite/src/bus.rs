@@ -13,6 +13,7 @@
 mod admin;
 mod answer;
 mod backoff;
+mod dead_letters;
 mod ensure;
 mod hand_off;
 mod janitor;
@@ -44,7 +45,7 @@ use parlance_shared::port::{
 use self::{receive::SqliteDeliveries, signals::Signals};
 use crate::Database;
 
-pub use self::stats::SubscriptionStats;
+pub use self::{dead_letters::SqliteDeadLetters, stats::SubscriptionStats};
 
 const WHAT: &str = "the bus";
 

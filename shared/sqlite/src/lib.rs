@@ -11,7 +11,7 @@ mod store;
 mod turns;
 
 pub use self::{
-    bus::{BusOptions, SqliteBus, SubscriptionStats},
+    bus::{BusOptions, SqliteBus, SqliteDeadLetters, SubscriptionStats},
     database::{Database, DatabaseOptions, OpenError, migrations},
     store::SqliteStore,
     turns::SqliteTurns,

@@ -14,6 +14,7 @@
 mod messages;
 mod page_builder;
 mod record;
+mod requests;
 mod sessions;
 mod tasks;
 mod users;

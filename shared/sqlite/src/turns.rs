@@ -12,6 +12,7 @@ mod finish;
 mod flush;
 mod hub;
 mod live;
+mod reopen;
 mod reply_log;
 mod row;
 mod view;

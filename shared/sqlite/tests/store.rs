@@ -63,6 +63,26 @@ conforms!(
     text_of_any_script_comes_back_unchanged,
 );
 
+macro_rules! conforms_for_operators {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let folder = TempDir::new().unwrap();
+                let store = Arc::new(SqliteStore::new(open(folder.path()).await.0));
+                suite::$name(store.clone(), store).await;
+            }
+        )*
+    };
+}
+
+conforms_for_operators!(
+    requests_are_given_back_whole,
+    requests_say_where_their_tasks_stand,
+    requests_are_found_by_session_task_and_time,
+    deleted_sessions_have_no_requests,
+);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_order_and_any_number_of_times_end_the_same() {
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -209,6 +229,16 @@ async fn the_lists_are_read_by_their_indexes() {
              WHERE m.session_id = ?1 AND m.user_id = ?2 AND (m.sorts_at, m.id) > (?3, ?4)
              ORDER BY m.sorts_at, m.id LIMIT ?5",
             "messages_by_session (session_id=? AND ",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT m.content, t.status FROM messages AS m
+             JOIN tasks AS t ON t.id = m.task_id JOIN sessions AS s ON s.id = m.session_id
+             WHERE m.role = 'user' AND s.deleted_at IS NULL AND t.reply_message_id IS NOT NULL
+               AND m.sorts_at >= ?1 AND m.sorts_at < ?2
+               AND (m.session_id, m.sorts_at, m.id) > (?3, ?4, ?5) AND m.session_id <= ?6
+               AND (?7 IS NULL OR m.task_id = ?7)
+             ORDER BY m.session_id, m.sorts_at, m.id LIMIT ?8",
+            "messages_by_session ((session_id,sorts_at,id)>(?,?,?) AND session_id<?)",
         ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(query).fetch_all(&mut connection).await.unwrap();

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use cloudevents::Event;
 
 use super::PortError;
+use crate::replay::Replay;
 
 /// A named stream of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +141,7 @@ impl Reason {
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     /// Names it on this bus.
-    pub id: i64,
+    pub id: String,
     /// The subscription that gave it up.
     pub subscription: String,
     /// The event.
@@ -157,24 +158,39 @@ pub struct DeadLetter {
     pub dead_at: DateTime<Utc>,
 }
 
+/// Keeps messages that were given up by a consumer whose deliveries take no reason for an answer (HTTP push).
+#[async_trait]
+pub trait DeadLetterSink: Send + Sync + 'static {
+    /// Returns once the letter is durable. May be repeated: a message that was given up twice is two letters at worst.
+    async fn keep(&self, subscription: Subscription, received: &Received, reason: &Reason) -> Result<(), PortError>;
+}
+
 /// What operators do to a bus.
 #[async_trait]
 pub trait BusAdmin: Send + Sync + 'static {
-    /// The oldest dead letters of a subscription, at most `limit`, with ids above `after`.
-    async fn dead_letters(
-        &self,
-        subscription: Subscription,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, PortError>;
+    /// Begins to look through the dead letters of a subscription.
+    async fn dead_letters(&self, subscription: Subscription) -> Result<Box<dyn DeadLetters>, PortError>;
 
-    /// Delivers a dead letter again. False when there is none with this id.
-    async fn redrive(&self, subscription: Subscription, id: i64) -> Result<bool, PortError>;
-
-    /// Forgets a dead letter. False when there is none with this id.
-    async fn discard(&self, subscription: Subscription, id: i64) -> Result<bool, PortError>;
+    /// Delivers an event to every subscription of its topic, also when the bus knows its id and has done it long ago. The
+    /// event carries the operator's mark ([`crate::replay::Replay`]).
+    async fn replay(&self, topic: Topic, ordering_key: &str, event: Event) -> Result<(), PortError>;
 
     /// Makes the subscription stand at `to`: retained messages published at or after it are delivered (again), earlier
-    /// ones count as done. Dead letters stay where they are. Gives the number of messages now waiting.
-    async fn seek(&self, subscription: Subscription, to: DateTime<Utc>) -> Result<u64, PortError>;
+    /// ones count as done. Dead letters stay where they are. Gives the number of messages now waiting, if the bus knows.
+    async fn seek(&self, subscription: Subscription, to: DateTime<Utc>) -> Result<Option<u64>, PortError>;
+}
+
+/// One look through the dead letters of a subscription. What is neither redriven nor discarded stays; a bus that hands
+/// letters out on lease takes them back when this is dropped.
+#[async_trait]
+pub trait DeadLetters: Send {
+    /// The next ones, oldest first where the bus knows an order, at most 1,000; empty once all were seen.
+    async fn next_page(&mut self) -> Result<Vec<DeadLetter>, PortError>;
+
+    /// Delivers a letter of an earlier page again, to its own subscription alone, with the operator's mark on its event.
+    /// False when it is no longer there.
+    async fn redrive(&mut self, id: &str, replay: &Replay) -> Result<bool, PortError>;
+
+    /// Forgets a letter of an earlier page. False when it is no longer there.
+    async fn discard(&mut self, id: &str) -> Result<bool, PortError>;
 }

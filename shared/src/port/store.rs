@@ -2,15 +2,17 @@
 //! by ids that the event carries, right in any order and any number of times; every read is scoped by user.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::PortError;
 use crate::{
-    SessionId, TaskId, UserId,
+    MessageId, SessionId, TaskId, UserId,
     event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
     message::Message,
     page::{Page, PageRequest},
     session::Session,
-    task::Task,
+    task::{Status, Task},
 };
 
 /// What a look-up found.
@@ -56,4 +58,59 @@ pub trait Store: Send + Sync + 'static {
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError>;
     /// Answers when the store can be read and written.
     async fn ready(&self) -> Result<(), PortError>;
+}
+
+/// What operators read of the durable record, across users.
+#[async_trait]
+pub trait StoreAdmin: Send + Sync + 'static {
+    /// Accepted requests that match, behind `after`: some of them, at most `limit`, and none once all were given. Those of a
+    /// session come in the order in which they were accepted; sessions come in any order, the same each time. Deleted
+    /// sessions have none, and so has a task of which the record knows no request (yet).
+    async fn requests(
+        &self,
+        filter: &RequestFilter,
+        after: Option<&RequestPosition>,
+        limit: u32,
+    ) -> Result<Vec<StoredRequest>, PortError>;
+}
+
+/// Which requests an operator wants; each condition narrows it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFilter {
+    /// Accepted at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Accepted before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// Of this session.
+    pub session: Option<SessionId>,
+    /// Of this task.
+    pub task: Option<TaskId>,
+}
+
+/// A request as the durable record has it: all that its event said, and where its task stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRequest {
+    /// What was accepted.
+    pub message: MessageSubmitted,
+    /// `queued` until the end is recorded: a worker may have it, or have ended it.
+    pub status: Status,
+}
+
+/// A place in the list of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestPosition {
+    /// The session.
+    pub session_id: SessionId,
+    /// Where in it, to the microsecond.
+    pub accepted_at: DateTime<Utc>,
+    /// Which of that microsecond.
+    pub message_id: MessageId,
+}
+
+impl StoredRequest {
+    /// Its place in the list.
+    pub fn position(&self) -> RequestPosition {
+        let MessageSubmitted { session_id, accepted_at, message_id, .. } = self.message;
+        RequestPosition { session_id, accepted_at, message_id }
+    }
 }

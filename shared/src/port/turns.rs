@@ -3,7 +3,8 @@
 //! What every adapter keeps:
 //! - at most one claim of a task is valid at a time; each has an attempt number above all earlier ones;
 //! - [`Turns::finish`] closes the log, stores the end and saves the checkpoint in one transaction, and only for a valid
-//!   claim; a task that has ended is never claimed again;
+//!   claim; a task that has ended is never claimed again, but for a failed one that an operator reopens: its counters of
+//!   lost and failed attempts start anew, readers see a reset with the reason `replayed`;
 //! - an intent to cancel is stored before it is answered and outlives crashes and redelivery.
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::PortError;
 use crate::{
@@ -40,6 +42,9 @@ pub struct TurnRequest {
     pub accepted_at: DateTime<Utc>,
     /// Hash of the request under its idempotency key.
     pub fingerprint: Option<String>,
+    /// An operator's replay that wants a failed task answered anew. Each replay reopens a task once: once that attempt
+    /// has ended too, the same id finds it [`ClaimOutcome::Ended`]. Completed and cancelled tasks stay ended.
+    pub reopen: Option<Uuid>,
 }
 
 /// The right to work on a task for a while.

@@ -65,6 +65,7 @@ impl App {
             bus: Arc::new(bus.clone()),
             store: Arc::new(store.clone()),
             turns: Arc::new(turns.clone()),
+            accepting_needs_store: true,
             log: Arc::new(turns.clone()),
             mint: mint.clone(),
             clock: Clock::system(),

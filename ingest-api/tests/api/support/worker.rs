@@ -37,6 +37,7 @@ impl App {
             reply_message_id: submitted.reply_message_id,
             accepted_at: submitted.accepted_at,
             fingerprint: submitted.fingerprint.clone(),
+            reopen: None,
         };
         let claimed = self.turns.claim(&request, &WorkerId("test".into()), Duration::from_secs(30)).await.unwrap();
         let ClaimOutcome::Claimed(claim) = claimed else { panic!("not claimed: {claimed:?}") };

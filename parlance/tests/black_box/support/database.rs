@@ -74,7 +74,7 @@ impl Opened {
 
     /// llm-worker's dead letters.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.bus.dead_letters(topology::LLM_WORKER, 0, 100).await.unwrap()
+        self.bus.dead_letters(topology::LLM_WORKER).await.unwrap().next_page().await.unwrap()
     }
 
     /// Lets go of the folder.

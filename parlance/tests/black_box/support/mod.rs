@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod events;
+mod operator;
 mod process;
 mod world;
 

@@ -22,7 +22,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Of every key, messages come in order, one at a time, and none is lost, whatever happens to them.
 pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut harness: H) {
     harness.bus().ensure(&[PATIENT]).await.unwrap();
-    for seed in 1..=6 {
+    for seed in 1..=if harness.moves_time() { 6 } else { 2 } {
         let consumer = consumer(&harness, PATIENT).await;
         let mut run =
             Run { seed, random: Rng::with_seed(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };

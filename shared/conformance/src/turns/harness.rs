@@ -47,6 +47,7 @@ impl Turn {
                 reply_message_id: MessageId::from_uuid(fresh()),
                 accepted_at: DateTime::<Utc>::from_timestamp_millis(1_700_000_000_123).unwrap(),
                 fingerprint: Some("f".into()),
+                reopen: None,
             },
         }
     }

@@ -83,14 +83,15 @@ async fn fail(
 ) -> sqlx::Result<Answered> {
     let Some(removed) = remove(connection, subscription, hold).await? else { return Ok(Answered::LeaseLost) };
     sqlx::query!(
-        "INSERT INTO bus_dead_letters (subscription, seq, reason_code, reason_message, attempts, dead_at)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO bus_dead_letters (subscription, seq, reason_code, reason_message, attempts, dead_at, replay)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
         subscription.name,
         hold.seq,
         reason.code,
         reason.message,
         removed.attempts,
-        now
+        now,
+        removed.replay
     )
     .execute(&mut *connection)
     .await?;
@@ -127,6 +128,8 @@ async fn again(
 
 struct Removed {
     attempts: i64,
+    /// The mark of the redrive that delivered it.
+    replay: Option<String>,
     /// Whether another message of its key waits.
     followed: bool,
 }
@@ -139,7 +142,7 @@ async fn remove(
     sqlx::query_as!(
         Removed,
         r#"DELETE FROM bus_deliveries WHERE subscription = ?1 AND ordering_key = ?2 AND seq = ?3 AND lease = ?4
-           RETURNING attempts, EXISTS (
+           RETURNING attempts, replay, EXISTS (
                SELECT 1 FROM bus_deliveries n WHERE n.subscription = ?1 AND n.ordering_key = ?2 AND n.seq <> ?3
            ) AS "followed!: bool""#,
         subscription.name,

@@ -39,8 +39,18 @@ pub(super) async fn publish(
     ordering_key: String,
     event: &Event,
 ) -> Result<Published, PortError> {
+    publish_as(inner, topic, ordering_key, event, event.id().to_owned()).await
+}
+
+/// Publishes an event that the bus knows under `id`, which is not always the event's own.
+pub(super) async fn publish_as(
+    inner: &Arc<Inner>,
+    topic: Topic,
+    ordering_key: String,
+    event: &Event,
+    id: String,
+) -> Result<Published, PortError> {
     let json: Arc<str> = serde_json::to_string(event).map_err(rejected)?.into();
-    let id = event.id().to_owned();
     let bus = Arc::clone(inner);
     let to_wake = Arc::clone(inner);
     let offers = Arc::new(Mutex::new(Offer::reserve_all(inner, topic)));
@@ -111,6 +121,7 @@ pub(super) async fn publish(
                         (Some(leased_until), Some(offer)) => offers.swap_remove(offer).hand_over(Row {
                             hold: Hold { ordering_key: key.clone(), seq: *seq, token: *token },
                             event: Arc::clone(&json),
+                            replay: None,
                             published_at: *now,
                             attempts: 1,
                             unanswered: 0,

@@ -11,7 +11,6 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use cloudevents::Event;
 use futures_util::future::BoxFuture;
 use tracing::error;
 
@@ -22,6 +21,7 @@ use parlance_shared::port::{
 
 use super::{
     Inner,
+    dead_letters::read_event,
     lease::SqliteLease,
     signals::Signals,
     take::{Row, Taken, take},
@@ -40,6 +40,7 @@ pub(super) struct SqliteDeliveries {
 /// On lease, and counted as outstanding.
 struct Fetched {
     event: Arc<str>,
+    replay: Option<String>,
     received: Unread,
     leased_until: i64,
     seeks: u64,
@@ -146,11 +147,11 @@ impl SqliteDeliveries {
     }
 
     fn keep_row(&mut self, row: Row, seeks: u64) {
-        let Row { hold, event, published_at, attempts, unanswered, leased_until } = row;
+        let Row { hold, event, replay, published_at, attempts, unanswered, leased_until } = row;
         let slot = self.slots.occupy();
         let lease = SqliteLease::new(&self.bus, self.subscription, &self.signals, hold, attempts, slot);
         let received = Unread { attempt: count(attempts), unanswered: count(unanswered), published_at };
-        self.fetched.push_back(Fetched { event, received, leased_until, seeks, lease });
+        self.fetched.push_back(Fetched { event, replay, received, leased_until, seeks, lease });
     }
 }
 
@@ -166,9 +167,9 @@ impl Drop for SqliteDeliveries {
 impl Deliveries for SqliteDeliveries {
     async fn next(&mut self) -> Result<Delivery, PortError> {
         loop {
-            let Fetched { event, received, mut lease, .. } = self.fetch().await?;
+            let Fetched { event, replay, received, mut lease, .. } = self.fetch().await?;
             lease.deliver();
-            match serde_json::from_str::<Event>(&event) {
+            match read_event(&event, replay.as_deref()) {
                 Ok(event) => {
                     let received = Received {
                         event,

@@ -25,6 +25,8 @@ const BATCH: usize = 32;
 pub(super) struct Row {
     pub(super) hold: Hold,
     pub(super) event: Arc<str>,
+    /// The mark of the operator's redrive that delivers it, JSON.
+    pub(super) replay: Option<String>,
     pub(super) published_at: i64,
     pub(super) attempts: i64,
     /// Before this delivery.
@@ -128,7 +130,7 @@ async fn lease_ready(
            WHERE (subscription, ordering_key, seq) IN (
                SELECT subscription, ordering_key, seq FROM bus_deliveries
                WHERE subscription = ?3 AND head = 1 AND ready_at <= ?4 ORDER BY ready_at, seq LIMIT ?5)
-           RETURNING ordering_key, seq, attempts, unanswered,
+           RETURNING ordering_key, seq, attempts, unanswered, replay,
                (SELECT event FROM bus_messages m WHERE m.seq = bus_deliveries.seq) AS "event!: String",
                (SELECT published_at FROM bus_messages m WHERE m.seq = bus_deliveries.seq) AS "published_at!: i64""#,
         token,
@@ -144,6 +146,7 @@ async fn lease_ready(
         .map(|row| Row {
             hold: Hold { ordering_key: row.ordering_key, seq: row.seq, token },
             event: row.event.into(),
+            replay: row.replay,
             published_at: row.published_at,
             attempts: row.attempts,
             unanswered: row.unanswered - 1,

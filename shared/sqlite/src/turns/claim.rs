@@ -8,6 +8,7 @@ use std::{collections::HashSet, time::Duration};
 use chrono::DateTime;
 use sqlx::SqliteConnection;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use parlance_shared::{
     TaskId,
@@ -19,7 +20,7 @@ use parlance_shared::{
 };
 
 use super::{
-    SqliteTurns, flush,
+    SqliteTurns, flush, reopen,
     row::{self, TurnRow},
 };
 
@@ -120,7 +121,10 @@ impl Ask<'_> {
             return Ok(Granted::Foreign);
         }
         if row.has_ended() {
-            return self.ended(connection, row).await;
+            return match reopen::may_reopen(&row, self.request.reopen) {
+                Some(replay) => self.reopened(connection, replay).await,
+                None => self.ended(connection, row).await,
+            };
         }
         let held = row.worker.is_some() && row.epoch.as_deref() == Some(self.epoch);
         if let Some(until) = row.leased_until.filter(|until| held && *until > self.now) {
@@ -147,6 +151,14 @@ impl Ask<'_> {
         let earlier_text = latest_text(connection, task_id).await?;
         let claim = self.granted(taken.attempt, taken.lost_attempts, taken.failed_attempts, taken.stop, earlier_text);
         Ok(Granted::Claimed { claim, reset_reason: reset_reason.to_owned() })
+    }
+
+    /// An operator wants an answer in place of a failure.
+    async fn reopened(&self, connection: &mut SqliteConnection, replay: Uuid) -> sqlx::Result<Granted> {
+        let hold = reopen::Hold { worker: &self.worker.0, epoch: self.epoch, until: self.until };
+        let reopened = reopen::reopen(connection, self.request.task_id, replay, hold).await?;
+        let claim = self.granted(reopened.attempt, 0, 0, reopened.stop, String::new());
+        Ok(Granted::Claimed { claim, reset_reason: codes::REPLAYED.to_owned() })
     }
 
     /// A task that was cancelled by its id alone learns the rest now.

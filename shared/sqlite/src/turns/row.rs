@@ -35,6 +35,8 @@ pub(super) struct TurnRow {
     pub(super) error_code: Option<String>,
     pub(super) error_message: Option<String>,
     pub(super) error_retryable: Option<i64>,
+    /// The ids of the replays that had it answered anew, apart by blanks.
+    pub(super) reopened_by: Option<String>,
 }
 
 pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sqlx::Result<Option<TurnRow>> {
@@ -44,7 +46,7 @@ pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sql
         "SELECT user_id, session_id, message_id, reply_message_id, status, attempt, reset_reason, worker, epoch,
                 leased_until, session_deleted, fingerprint, reply, reply_expired, provider, model, input_tokens,
                 output_tokens, cached_tokens, accepted_at, started_at, first_token_at, finished_at, error_code,
-                error_message, error_retryable
+                error_message, error_retryable, reopened_by
          FROM turns WHERE task_id = ?",
         task
     )

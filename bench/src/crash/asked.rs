@@ -1,0 +1,78 @@
+//! What the LLM was asked, against what the tasks say: nothing was paid for twice, and no prompt missed a reply.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use parlance_mock_llm::RequestRecord;
+use serde::Deserialize;
+
+use super::{
+    conversation::{Told, ToldTurn},
+    findings::{Finding, Findings, Flaw},
+    world::read,
+};
+use crate::{api::Task, http::Connection};
+
+/// Tens of thousands of requests.
+const LOG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All requests, by the text of their last user message.
+#[derive(Debug, Default)]
+pub struct Asked(HashMap<String, Vec<RequestRecord>>);
+
+#[derive(Deserialize)]
+struct MockLog {
+    requests: Vec<RequestRecord>,
+}
+
+impl Asked {
+    /// Reads the mock's log.
+    ///
+    /// # Errors
+    /// When the mock does not give it.
+    pub async fn of(mock: SocketAddr) -> Result<Self, Finding> {
+        let failed = |error: std::io::Error| Finding::new(Flaw::BadAnswer, format!("the mock's log: {error}"));
+        let mut connection = Connection::open(mock).await.map_err(failed)?;
+        let response = connection.exchange(LOG_TIMEOUT, "GET", "/mock/log", "", None).await.map_err(failed)?;
+        let log: MockLog = read(&response, "/mock/log")?;
+        let mut requests: HashMap<String, Vec<RequestRecord>> = HashMap::new();
+        for request in log.requests {
+            requests.entry(request.last_user_text.clone()).or_default().push(request);
+        }
+        Ok(Self(requests))
+    }
+
+    fn requests(&self, content: &str) -> &[RequestRecord] {
+        self.0.get(content).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Each attempt asks once at the most, so whoever asks again for a task that has ended is seen here; and a reply costs
+    /// as many tokens as it has.
+    pub(super) fn judge_charge(&self, turn: &ToldTurn, stored: &Task) -> Result<(), Finding> {
+        let requests = self.requests(&turn.plan.content).len();
+        if requests > stored.attempt as usize {
+            return Err(Finding::new(Flaw::Charged, format!("{requests} requests for {stored:?}")));
+        }
+        let tokens = stored.usage.output_tokens;
+        if stored.status == "completed" && tokens.is_some_and(|tokens| tokens != u64::from(turn.plan.tokens)) {
+            let told = turn.plan.tokens;
+            return Err(Finding::new(Flaw::Charged, format!("{tokens:?} instead of {told} tokens: {stored:?}")));
+        }
+        Ok(())
+    }
+
+    /// A message never misses the replies before it: every prompt held the reply to the turn before.
+    pub(super) fn judge_prompts(&self, all_told: &[Told], findings: &Findings) {
+        for pair in all_told.iter().flat_map(|told| told.turns.windows(2)) {
+            let Some(before) = pair[0].end.as_ref().filter(|end| end.status == "completed") else { continue };
+            let content = &pair[1].plan.content;
+            for request in self.requests(content) {
+                findings.count("prompts compared");
+                let has_reply =
+                    request.messages.iter().filter(|message| message.content == before.reply.content).count() == 1;
+                if !has_reply {
+                    findings.add(Finding::new(Flaw::Forgotten, format!("{content:?} lacks the reply before")));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! An operator who replays a session: whatever is done must stay as it is.
+
+use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+
+use tokio::{process::Command, time::timeout};
+
+use crate::{
+    Fallible,
+    cloud::Cloud,
+    crash::findings::{Finding, Findings, Flaw},
+};
+
+const REPLAY: Duration = Duration::from_secs(60);
+
+/// What is replayed.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// The requests of a session, from the durable record.
+    Session(String),
+    /// The latest requests of all sessions, from the durable record.
+    Latest,
+    /// What the bus keeps of the last half minute.
+    Seek,
+}
+
+/// Replays. It may fail while Postgres is down; it must never hang.
+pub(super) async fn replay(cloud: Arc<Cloud>, findings: Arc<Findings>, parlance: PathBuf, what: What) -> Fallible<()> {
+    let (arguments, name) = match &what {
+        What::Session(session) => (vec!["--session", session], "of a session"),
+        What::Latest => (vec!["--since", "20s"], "of the last 20 s"),
+        What::Seek => (vec!["--seek", "--since", "30s"], "by seek, of the last 30 s"),
+    };
+    let database = &cloud.database;
+    let mut command = Command::new(parlance);
+    command
+        .arg("replay")
+        .args(arguments)
+        .args(["--yes", "--json"])
+        .env_clear()
+        .env("DATABASE_URL", database.url_at(database.server.address())?)
+        .env("PUBSUB_EMULATOR_HOST", cloud.emulator.address().to_string())
+        .env("PUBSUB_PROJECT_ID", cloud.emulator.project())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    match timeout(REPLAY, command.output()).await {
+        Ok(output) => findings.count(if output?.status.success() {
+            format!("replays {name} (parlance replay)")
+        } else {
+            format!("replays {name} that failed")
+        }),
+        Err(_) => findings.add(Finding::new(Flaw::Hanging, format!("parlance replay: {what:?}"))),
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! `ingest-api` as a service of its own: accepts messages and streams replies, on Pub/Sub and Postgres.
+
+mod on_google_cloud;
+
+use std::process::ExitCode;
+
+use parlance_service::run;
+use parlance_shared::settings::Role;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    run(Role::IngestApi, on_google_cloud::start).await
+}

@@ -1,0 +1,30 @@
+//! Puts ingest-api together on Pub/Sub and Postgres.
+
+use std::sync::Arc;
+
+use ingest_api::{About, ApiState, Limits};
+use parlance_service::{Cloud, LogRole, Start, StartError};
+use parlance_shared::metrics::Metrics;
+
+pub(crate) async fn start(start: Start) -> Result<(), StartError> {
+    let Start { settings, lifecycle, listener } = start;
+    let cloud = Cloud::connect(&settings, &lifecycle).await?;
+    let turns = cloud.turns(LogRole::Reader, &lifecycle);
+    let mint = cloud.id_mint(&settings)?;
+    let api = ApiState {
+        bus: cloud.bus,
+        store: cloud.store,
+        accepting_needs_store: false,
+        turns: turns.clone(),
+        log: turns,
+        mint,
+        clock: cloud.clock,
+        metrics: Arc::new(Metrics::new()),
+        lifecycle: lifecycle.clone(),
+        allowed_models: settings.allowed_models,
+        about: About { service: "ingest-api", version: env!("CARGO_PKG_VERSION"), provider: None },
+        limits: Limits::default(),
+    };
+    lifecycle.spawn(ingest_api::serve(listener, Arc::new(api)));
+    Ok(())
+}

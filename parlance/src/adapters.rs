@@ -1,0 +1,96 @@
+//! Which adapter stands behind which port: the embedded ones, unless the settings name a Postgres or Pub/Sub.
+
+use std::sync::Arc;
+
+use parlance_postgres::{LogOptions, PostgresStore, PostgresTurns, Role as LogRole};
+use parlance_service::{StartError, cloud};
+use parlance_shared::{
+    Clock, Lifecycle,
+    id_mint::IdMint,
+    port::{bus::Bus, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId},
+    settings::{DatabaseSettings, Settings},
+    topology,
+};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns};
+use uuid::Uuid;
+
+use crate::operator;
+
+pub(crate) struct Adapters {
+    pub(crate) clock: Clock,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) turns: Arc<dyn Turns>,
+    pub(crate) log: Arc<dyn ReplyLog>,
+    pub(crate) mint: IdMint,
+    pub(crate) worker_id: WorkerId,
+    /// The bus and the store are one: neither works without the other.
+    pub(crate) accepting_needs_store: bool,
+    /// The data folder, if anything is kept there.
+    pub(crate) folder: Option<Database>,
+}
+
+impl Adapters {
+    /// Opens what the settings name; `folder` says how to open the data folder, if it is needed.
+    pub(crate) async fn open(
+        settings: &Settings,
+        folder: DatabaseOptions,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, StartError> {
+        let clock = folder.clock.clone();
+        let is_embedded = matches!(settings.database, DatabaseSettings::Sqlite { .. });
+        let folder = match is_embedded || settings.pubsub.is_none() {
+            true => Some(Database::open(folder).await.map_err(|error| StartError::Unusable(error.to_string()))?),
+            false => None,
+        };
+        let mint = match (&settings.id_secret, &folder) {
+            (Some(secret), _) => IdMint::new(secret.expose(), clock.clone()),
+            (None, Some(folder)) => folder.id_mint(),
+            (None, None) => return Err(missing("ID_SECRET")),
+        };
+        let bus = bus(settings, folder.as_ref(), lifecycle).await?;
+        let worker_id = match &folder {
+            Some(folder) if is_embedded => WorkerId(folder.epoch().to_owned()),
+            _ => WorkerId(Uuid::new_v4().to_string()),
+        };
+        let (store, turns, log) = match (&settings.database, &folder) {
+            (DatabaseSettings::Postgres(postgres), _) => {
+                let database = cloud::database(postgres, clock.clone()).await?;
+                let store: Arc<dyn Store> = Arc::new(PostgresStore::new(database.clone()));
+                let turns = Arc::new(PostgresTurns::start(database, lifecycle, LogOptions::new(LogRole::Both)));
+                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>)
+            }
+            (DatabaseSettings::Sqlite { .. }, Some(folder)) => {
+                let turns = Arc::new(SqliteTurns::start(folder.clone(), lifecycle));
+                let store: Arc<dyn Store> = Arc::new(SqliteStore::new(folder.clone()));
+                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>)
+            }
+            (DatabaseSettings::Sqlite { .. }, None) => return Err(missing("DATA_DIR")),
+        };
+        let accepting_needs_store = is_embedded && settings.pubsub.is_none();
+        Ok(Self { clock, bus, store, turns, log, mint, worker_id, accepting_needs_store, folder })
+    }
+}
+
+async fn bus(
+    settings: &Settings,
+    folder: Option<&Database>,
+    lifecycle: &Lifecycle,
+) -> Result<Arc<dyn Bus>, StartError> {
+    match (&settings.pubsub, folder) {
+        (Some(pubsub), _) => Ok(Arc::new(cloud::bus(pubsub, lifecycle).await?)),
+        (None, Some(folder)) => {
+            let bus = SqliteBus::new(folder.clone());
+            bus.ensure(&topology::ALL).await?;
+            lifecycle.spawn(bus.clone().run_janitor(lifecycle.clone()));
+            let store = SqliteStore::new(folder.clone());
+            operator::serve(settings.data_dir.clone(), bus.clone(), store, lifecycle);
+            Ok(Arc::new(bus))
+        }
+        (None, None) => Err(missing("DATA_DIR")),
+    }
+}
+
+fn missing(name: &'static str) -> StartError {
+    StartError::Setting { name, problem: "is missing".to_owned() }
+}

@@ -1,0 +1,79 @@
+//! What the operators' commands work on: the bus and the durable record, wherever they are.
+//!
+//! With Pub/Sub and Postgres that is the services' own. The embedded ones belong to one process at a time: while it runs,
+//! the commands ask it through a socket in the data folder ([`socket`]), else they open the folder themselves.
+
+mod embedded;
+pub(crate) mod exit;
+pub(crate) mod output;
+pub(crate) mod progress;
+mod socket;
+pub(crate) mod when;
+pub(crate) mod who;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use parlance_postgres::PostgresStore;
+use parlance_service::{StartError, cloud};
+use parlance_shared::{
+    Clock, Lifecycle,
+    port::{PortError, bus::BusAdmin, store::StoreAdmin},
+    settings::{DatabaseSettings, Settings},
+};
+use parlance_sqlite::Database;
+
+pub use self::{embedded::open as open_embedded, socket::serve};
+
+/// The longest that one step may take: a seek over a large bus is the longest of them.
+const STEP: Duration = Duration::from_secs(120);
+
+/// The operators' side of a deployment.
+pub struct Operator {
+    /// The bus.
+    pub admin: Arc<dyn BusAdmin>,
+    /// The durable record.
+    pub store: Arc<dyn StoreAdmin>,
+    /// Stamps what is replayed.
+    pub clock: Clock,
+    /// A data folder that was opened for this.
+    database: Option<Database>,
+}
+
+impl Operator {
+    /// One over any adapters.
+    pub fn new(admin: Arc<dyn BusAdmin>, store: Arc<dyn StoreAdmin>, clock: Clock) -> Self {
+        Self { admin, store, clock, database: None }
+    }
+
+    /// Lets go of what it has open.
+    pub async fn close(self) {
+        if let Some(database) = self.database {
+            database.close().await;
+        }
+    }
+}
+
+/// What these settings name.
+///
+/// # Errors
+/// One sentence for the person who asked.
+pub async fn open(settings: &Settings) -> Result<Operator, String> {
+    let DatabaseSettings::Postgres(postgres) = &settings.database else { return open_embedded(settings).await };
+    let sentence = |error: StartError| error.to_string();
+    let clock = Clock::system();
+    let store = PostgresStore::new(cloud::database(postgres, clock.clone()).await.map_err(sentence)?);
+    match &settings.pubsub {
+        None => Ok(Operator { store: Arc::new(store), ..open_embedded(settings).await? }),
+        Some(pubsub) => {
+            let bus = cloud::connect_bus(pubsub, &Lifecycle::new()).await.map_err(sentence)?;
+            Ok(Operator::new(Arc::new(bus), Arc::new(store), clock))
+        }
+    }
+}
+
+/// One call of a port, which must not hang for ever.
+pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
+    tokio::time::timeout(STEP, call).await.unwrap_or_else(|_| {
+        Err(PortError::Unavailable { what: "the other side", cause: format!("no answer within {} s", STEP.as_secs()) })
+    })
+}

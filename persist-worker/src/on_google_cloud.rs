@@ -1,0 +1,25 @@
+//! Puts persist-worker together on Pub/Sub and Postgres.
+
+use std::sync::Arc;
+
+use parlance_service::{
+    Cloud, Start, StartError,
+    worker::{WorkerParts, run_worker},
+};
+use parlance_shared::{metrics::Metrics, settings::Role};
+use persist_worker::PersistWorker;
+
+pub(crate) async fn start(start: Start) -> Result<(), StartError> {
+    let Start { settings, lifecycle, listener } = start;
+    let cloud = Cloud::connect(&settings, &lifecycle).await?;
+    let metrics = Arc::new(Metrics::new());
+    let worker = PersistWorker {
+        bus: cloud.bus.clone(),
+        store: cloud.store.clone(),
+        clock: cloud.clock.clone(),
+        metrics: Arc::clone(&metrics),
+        lifecycle: lifecycle.clone(),
+    };
+    let parts = WorkerParts { role: Role::PersistWorker, processors: worker.start().to_vec(), metrics };
+    run_worker(&settings, &cloud, parts, listener, &lifecycle)
+}

@@ -1,0 +1,134 @@
+//! The durable record, on Postgres: users, sessions, messages and tasks, written by any number of processes at once.
+//!
+//! Each event is one statement, and so one round trip and one commit: a chain of upserts in `WITH`, recorded whole or not at
+//! all. Why events may come in any order and any number of times:
+//! - a row is made by whichever event names it first, and times that several events know are kept as the earliest or the
+//!   latest of them;
+//! - each field of a session carries the revision it came from, and the greatest revision wins;
+//! - a task's end is never replaced by another end of the same or an earlier attempt. A later attempt's end does replace
+//!   it: that is what an operator's redrive of a message gives whose task had been given up;
+//! - a deleted session stays as a tombstone under which nothing is stored any more.
+//!
+//! And at the same time:
+//! - every event locks its session's row first (the upsert of the first `WITH` does), then its task, user and messages: what
+//!   is said in a session is written one event after the other, and no two events wait for each other;
+//! - a statement sees what others had committed when it began, except for the rows that it locks. So decisions rest on
+//!   what the upserts return. Where one must look at other rows, that is a second statement under the same lock.
+//!
+//! A row belongs to the user who was named first; an event of another user is refused, and no read finds it.
+
+mod message_submitted;
+mod messages;
+mod page_builder;
+mod reply_completed;
+mod requests;
+mod session_changed;
+mod session_deleted;
+mod sessions;
+mod tasks;
+mod values;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_shared::{
+    SessionId, TaskId, UserId,
+    event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    message::Message,
+    page::{Page, PageRequest},
+    port::{
+        PortError,
+        store::{Lookup, Store, StoredTask},
+    },
+    session::Session,
+};
+use sqlx::PgConnection;
+
+use crate::{Database, database::unavailable};
+
+/// Whoever asks whether a service is ready does not wait as long as a call that has work to do.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The durable record in a database.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    database: Database,
+}
+
+impl PostgresStore {
+    /// The record in this database.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn record_message_submitted(&self, event: &MessageSubmitted) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(message_submitted::record(connection, event))).await
+    }
+
+    async fn record_session_changed(&self, event: &SessionChanged) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(session_changed::record(connection, event))).await
+    }
+
+    async fn record_session_deleted(&self, event: &SessionDeleted) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(session_deleted::record(connection, event))).await
+    }
+
+    async fn record_reply_completed(&self, event: &ReplyCompleted) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(reply_completed::record(connection, event))).await
+    }
+
+    async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError> {
+        self.database
+            .run(&(user, session), |connection, (user, session)| Box::pin(sessions::find(connection, user, *session)))
+            .await
+    }
+
+    async fn sessions(&self, user: &UserId, page: &PageRequest) -> Result<Page<Session>, PortError> {
+        self.database
+            .run(&(user, page), |connection, (user, page)| Box::pin(sessions::list(connection, user, page)))
+            .await
+    }
+
+    async fn messages(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, PortError> {
+        self.database
+            .run(&(user, session, page), |connection, (user, session, page)| {
+                Box::pin(messages::list(connection, user, *session, page))
+            })
+            .await
+    }
+
+    async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
+        self.database
+            .run(&(user, task), |connection, (user, task)| Box::pin(tasks::find(connection, user, *task)))
+            .await
+    }
+
+    async fn ready(&self) -> Result<(), PortError> {
+        let check = async {
+            self.database.schema_is_good().await?;
+            self.database.run(&(), |connection, ()| Box::pin(probe(connection))).await
+        };
+        tokio::time::timeout(READY_TIMEOUT, check)
+            .await
+            .unwrap_or_else(|_| Err(unavailable(format!("no answer within {} s", READY_TIMEOUT.as_secs()))))
+    }
+}
+
+/// Commits something: only a server that takes writes, and has room for its log, can.
+async fn probe(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO write_probe (only_row, probed_at) VALUES (1, now())
+         ON CONFLICT (only_row) DO UPDATE SET probed_at = excluded.probed_at"
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

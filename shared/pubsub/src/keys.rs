@@ -1,0 +1,329 @@
+//! The messages that a consumer holds, in order: of each ordering key the earliest is out or may go out next, the others
+//! wait behind it. Knows nothing of Pub/Sub, runs no task and reads no clock.
+//!
+//! A message is given back together with all that follow it, the earliest first. Pub/Sub then delivers them again in
+//! order; its emulator puts what is given back behind what it has not delivered yet. So after a message was given back,
+//! whatever of its key arrives before it is given back too (the *guard*), for a while: another consumer may have got it.
+//!
+//! Pub/Sub may deliver a message that is held: the second hold on it is kept beside the first, the message comes once.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The hold on a message.
+pub(crate) trait Hold {
+    /// It is done: it never comes again, as a rule.
+    fn ack(self);
+    /// Somebody should have it, soon.
+    fn nack(self);
+}
+
+/// What does not change while a consumer runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// A message that is out so long without an extension is lost by its holder.
+    pub(crate) lease: Duration,
+    pub(crate) retry_min: Duration,
+    pub(crate) retry_max: Duration,
+    /// Messages of a key beyond these are given back.
+    pub(crate) per_key: usize,
+    /// Messages that may be out at a time.
+    pub(crate) max_out: usize,
+}
+
+/// A consumer's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is done.
+    Done,
+    /// Again after the wait, or after the backoff.
+    Again(Option<Duration>),
+    /// Somebody else should have it.
+    Back,
+    /// There was none.
+    Dropped,
+}
+
+/// A message that goes out.
+#[derive(Debug)]
+pub(crate) struct Out<M> {
+    pub(crate) key: String,
+    /// Says whether an answer is to this delivery or to an earlier one.
+    pub(crate) token: u64,
+    pub(crate) message: M,
+    /// How many times it went out here, this time included.
+    pub(crate) attempt: u32,
+    /// How many of the latest times it was not answered.
+    pub(crate) unanswered: u32,
+}
+
+/// How long what was given back is waited for.
+const GUARD: Duration = Duration::from_secs(10);
+/// Holds on one message; of more, the oldest is surely void.
+const HOLDS: usize = 4;
+
+pub(crate) struct Keys<M, H> {
+    rules: Rules,
+    keys: HashMap<String, Key<M, H>>,
+    /// Keys whose first message may go out, in the order in which it became so.
+    ready: VecDeque<String>,
+    /// When to look at a key again; what it says may be outdated.
+    wakes: BTreeSet<(Instant, String)>,
+    out: usize,
+    tokens: u64,
+    closed: bool,
+}
+
+struct Key<M, H> {
+    items: VecDeque<Item<M, H>>,
+    first: First,
+    /// The id of the first message that was given back, and until when it is waited for.
+    guard: Option<(String, Instant)>,
+}
+
+/// What the first message of a key does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Ready,
+    Out { token: u64, until: Instant },
+    Waits { until: Instant },
+}
+
+struct Item<M, H> {
+    id: String,
+    message: M,
+    holds: Vec<H>,
+    attempt: u32,
+    unanswered: u32,
+}
+
+impl<M: Clone, H: Hold> Keys<M, H> {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            keys: HashMap::new(),
+            ready: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            out: 0,
+            tokens: 0,
+            closed: false,
+        }
+    }
+
+    /// A message was delivered to us.
+    pub(crate) fn arrive(&mut self, key: &str, id: &str, message: M, hold: H, now: Instant) {
+        if self.closed {
+            return hold.nack();
+        }
+        let of_key = self.keys.entry(key.to_owned()).or_insert_with(|| Key {
+            items: VecDeque::new(),
+            first: First::Ready,
+            guard: None,
+        });
+        if let Some(item) = of_key.items.iter_mut().find(|item| item.id == id) {
+            item.holds.push(hold);
+            if item.holds.len() > HOLDS {
+                item.holds.remove(0).nack();
+            }
+            return;
+        }
+        if let Some((awaited, until)) = &of_key.guard {
+            if awaited != id && now < *until {
+                return hold.nack();
+            }
+            of_key.guard = None;
+        }
+        if of_key.items.len() >= self.rules.per_key {
+            of_key.guard = Some((id.to_owned(), now + GUARD));
+            self.wakes.insert((now + GUARD, key.to_owned()));
+            return hold.nack();
+        }
+        of_key.items.push_back(Item { id: id.to_owned(), message, holds: vec![hold], attempt: 1, unanswered: 0 });
+        if of_key.items.len() == 1 {
+            of_key.first = First::Ready;
+            self.ready.push_back(key.to_owned());
+        }
+    }
+
+    /// The next message that may go out.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Out<M>> {
+        self.wake(now);
+        if self.closed || self.out >= self.rules.max_out {
+            return None;
+        }
+        loop {
+            let key = self.ready.pop_front()?;
+            let Some(of_key) = self.keys.get_mut(&key) else { continue };
+            let Some(item) = of_key.items.front().filter(|_| of_key.first == First::Ready) else { continue };
+            self.tokens += 1;
+            self.out += 1;
+            let (token, until) = (self.tokens, now + self.rules.lease);
+            of_key.first = First::Out { token, until };
+            self.wakes.insert((until, key.clone()));
+            let (attempt, unanswered) = (item.attempt, item.unanswered);
+            return Some(Out { token, message: item.message.clone(), attempt, unanswered, key });
+        }
+    }
+
+    /// When [`Keys::take`] may have something new without anything having happened.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// Holds a delivery for a lease from now, or for longer. False when it is lost.
+    pub(crate) fn extend(&mut self, key: &str, token: u64, by: Option<Duration>, now: Instant) -> bool {
+        let until = now + by.unwrap_or(self.rules.lease);
+        let Some(of_key) = self.keys.get_mut(key).filter(|of_key| of_key.is_out(token)) else { return false };
+        of_key.first = First::Out { token, until };
+        self.wakes.insert((until, key.to_owned()));
+        true
+    }
+
+    /// An answer to a delivery. False when it was lost: then nothing changes.
+    pub(crate) fn answer(&mut self, key: &str, token: u64, answer: Answer, now: Instant) -> bool {
+        let Some(of_key) = self.keys.get_mut(key).filter(|of_key| of_key.is_out(token)) else { return false };
+        self.out -= 1;
+        match answer {
+            Answer::Done => {
+                of_key.first = First::Ready;
+                for hold in of_key.items.pop_front().into_iter().flat_map(|item| item.holds) {
+                    hold.ack();
+                }
+                if self.closed {
+                    self.give_back(key, now);
+                } else if !of_key.items.is_empty() {
+                    self.ready.push_back(key.to_owned());
+                } else {
+                    self.forget_if_empty(key);
+                }
+            }
+            Answer::Back => self.give_back(key, now),
+            Answer::Again(_) | Answer::Dropped if self.closed => self.give_back(key, now),
+            Answer::Again(after) => {
+                let rules = self.rules;
+                let wait = of_key.items.front_mut().map(|item| {
+                    item.unanswered = 0;
+                    let wait = after.unwrap_or_else(|| rules.backoff(item.attempt, &item.id));
+                    item.attempt = item.attempt.saturating_add(1);
+                    wait
+                });
+                self.first_waits(key, wait.unwrap_or_default(), now);
+            }
+            Answer::Dropped => self.first_was_lost(key),
+        }
+        true
+    }
+
+    /// Gives back whatever is not out; what is out, once it is answered.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.closed = true;
+        let idle = |of_key: &Key<M, H>| !matches!(of_key.first, First::Out { .. });
+        let idle: Vec<_> = self.keys.iter().filter(|(_, of_key)| idle(of_key)).map(|(key, _)| key.clone()).collect();
+        idle.iter().for_each(|key| self.give_back(key, now));
+    }
+
+    /// As [`Keys::close`], and gives up what is out.
+    pub(crate) fn abandon(&mut self, now: Instant) {
+        self.closed = true;
+        let all: Vec<_> = self.keys.keys().cloned().collect();
+        all.iter().for_each(|key| self.give_back(key, now));
+        self.out = 0;
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some((at, key)) = self.wakes.pop_first() {
+            if at > now {
+                self.wakes.insert((at, key));
+                return;
+            }
+            let Some(of_key) = self.keys.get_mut(&key) else { continue };
+            match of_key.first {
+                First::Waits { until } if until <= now => {
+                    of_key.first = First::Ready;
+                    self.ready.push_back(key);
+                }
+                First::Out { until, .. } if until <= now => {
+                    self.out -= 1;
+                    if self.closed {
+                        self.give_back(&key, now);
+                    } else {
+                        self.first_was_lost(&key);
+                    }
+                }
+                _ => {
+                    if of_key.guard.as_ref().is_some_and(|(_, until)| *until <= now) {
+                        of_key.guard = None;
+                    }
+                    self.forget_if_empty(&key);
+                }
+            }
+        }
+    }
+
+    /// It comes again at once.
+    fn first_was_lost(&mut self, key: &str) {
+        let Some(of_key) = self.keys.get_mut(key) else { return };
+        if let Some(item) = of_key.items.front_mut() {
+            item.attempt = item.attempt.saturating_add(1);
+            item.unanswered = item.unanswered.saturating_add(1);
+        }
+        of_key.first = First::Ready;
+        self.ready.push_back(key.to_owned());
+    }
+
+    fn first_waits(&mut self, key: &str, wait: Duration, now: Instant) {
+        let Some(of_key) = self.keys.get_mut(key) else { return };
+        if wait.is_zero() {
+            of_key.first = First::Ready;
+            self.ready.push_back(key.to_owned());
+        } else {
+            of_key.first = First::Waits { until: now + wait };
+            self.wakes.insert((now + wait, key.to_owned()));
+        }
+    }
+
+    fn give_back(&mut self, key: &str, now: Instant) {
+        let Some(of_key) = self.keys.get_mut(key) else { return };
+        of_key.first = First::Ready;
+        if let Some(first) = of_key.items.front() {
+            of_key.guard = Some((first.id.clone(), now + GUARD));
+            self.wakes.insert((now + GUARD, key.to_owned()));
+        }
+        for hold in of_key.items.drain(..).flat_map(|item| item.holds) {
+            hold.nack();
+        }
+        if self.closed {
+            self.keys.remove(key);
+        }
+    }
+
+    fn forget_if_empty(&mut self, key: &str) {
+        if self.keys.get(key).is_some_and(|of_key| of_key.items.is_empty() && of_key.guard.is_none()) {
+            self.keys.remove(key);
+        }
+    }
+}
+
+impl<M, H> Key<M, H> {
+    fn is_out(&self, token: u64) -> bool {
+        matches!(self.first, First::Out { token: current, .. } if current == token)
+    }
+}
+
+impl Rules {
+    /// Doubles from `retry_min` to `retry_max`, less up to a tenth by the message's id, so that messages which failed
+    /// together do not come back together.
+    fn backoff(&self, attempt: u32, id: &str) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let whole = self.retry_min.saturating_mul(1 << doublings).min(self.retry_max);
+        let spread = id.bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        whole - whole.mul_f64(f64::from(spread) / 2560.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

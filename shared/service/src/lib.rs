@@ -1,0 +1,20 @@
+//! What the programs of a deployment have in common: they read settings, refuse to start without what they need, choose
+//! the adapters for Google Cloud, and stop within 10 s.
+//!
+//! A service's `main` is [`run`] with a function that puts its own parts together on [`Cloud`].
+
+pub mod cloud;
+pub mod listen;
+mod run;
+pub mod start_error;
+pub mod stop;
+pub mod stop_signal;
+pub mod worker;
+
+pub use parlance_postgres::Role as LogRole;
+
+pub use self::{
+    cloud::Cloud,
+    run::{Start, run},
+    start_error::StartError,
+};

@@ -1,0 +1,105 @@
+//! A database of its own for each test, with the login that a service has.
+
+use parlance_postgres::migrations;
+use parlance_shared::settings::{DatabaseSettings, PostgresSettings, Settings};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+/// Dropped with this value, whoever is still connected.
+pub struct TestDatabase {
+    pub name: String,
+    /// What services log in as: no owner, no superuser.
+    pub user: String,
+    pub secret: String,
+    server: PostgresSettings,
+}
+
+impl TestDatabase {
+    /// One without a schema.
+    pub async fn empty(url: &str) -> Self {
+        let settings = Settings::from_variables(|name| (name == "DATABASE_URL").then(|| url.to_owned())).unwrap();
+        let DatabaseSettings::Postgres(server) = settings.database else { panic!("no URL of a Postgres: {url}") };
+        let name = format!("services_{}", Uuid::now_v7().simple());
+        let database =
+            Self { user: format!("{name}_service"), name, secret: Uuid::new_v4().simple().to_string(), server };
+        let Self { name, user, secret, server } = &database;
+        let mut connection = connect(server).await;
+        for sql in [format!("CREATE ROLE {user} LOGIN PASSWORD '{secret}'"), format!("CREATE DATABASE {name}")] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        }
+        database
+    }
+
+    /// One that services can work with.
+    pub async fn migrated(url: &str) -> Self {
+        let database = Self::empty(url).await;
+        database.migrate().await;
+        migrations::grant(&database.admin(), &database.user).await.unwrap();
+        database
+    }
+
+    pub async fn migrate(&self) {
+        migrations::init(&self.admin()).await.unwrap();
+    }
+
+    fn admin(&self) -> PostgresSettings {
+        PostgresSettings { name: self.name.clone(), ..self.server.clone() }
+    }
+
+    /// `HOST:PORT` of the server.
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.server.host, self.server.port)
+    }
+
+    /// As the superuser.
+    pub async fn execute(&self, sql: &str) {
+        let mut connection = connect(&self.admin()).await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    }
+
+    /// One number, as the superuser.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let mut connection = connect(&self.admin()).await;
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Cuts every connection of the services at the server; gives how many there were.
+    pub async fn cut_all(&self) -> i64 {
+        self.number(&format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{}'",
+            self.user
+        ))
+        .await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Self { name, user, server, .. } = self;
+        let statements = [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE IF EXISTS {user}")];
+        let server = server.clone();
+        // The test's own runtime is busy with this drop.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = connect(&server).await;
+                for sql in statements {
+                    let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+                }
+            });
+        });
+        let _ = dropping.join();
+    }
+}
+
+async fn connect(settings: &PostgresSettings) -> PgConnection {
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&settings.host)
+        .port(settings.port)
+        .database(&settings.name)
+        .username(&settings.user);
+    if let Some(password) = &settings.password {
+        options = options.password(password.expose());
+    }
+    options.connect().await.unwrap()
+}
