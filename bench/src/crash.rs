@@ -41,6 +41,9 @@ use crate::{
 /// Requests that the mock remembers, for the check of the prompts.
 const MOCK_LOG: u32 = 200_000;
 
+const ALL: &str = "conversations";
+const OVER: &str = "conversations that are over";
+
 /// Conversations that are checked at once.
 const AUDITS_AT_ONCE: usize = 32;
 
@@ -125,7 +128,7 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
 async fn talk(world: World, plans: Vec<ConversationPlan>) -> Fallible<Vec<Told>> {
     let mut conversations = JoinSet::new();
     for plan in plans {
-        world.findings.count("conversations");
+        world.findings.count(ALL);
         for fault in plan.turns.iter().filter_map(|turn| turn.fault) {
             world.findings.count(format!("turns with fault {fault}"));
         }
@@ -134,6 +137,7 @@ async fn talk(world: World, plans: Vec<ConversationPlan>) -> Fallible<Vec<Told>>
     let mut all_told = Vec::new();
     while let Some(told) = conversations.join_next().await {
         all_told.push(told?);
+        world.findings.count(OVER);
     }
     Ok(all_told)
 }

@@ -113,7 +113,7 @@ impl Member {
     /// # Errors
     /// When it does not become ready in time, or ends.
     pub async fn ready(&self) -> Fallible<()> {
-        self.hold().await.ready().await
+        self.hold().await.ready(READY_POLL).await
     }
 
     /// Its process id.
@@ -169,11 +169,11 @@ impl Held<'_> {
         }
     }
 
-    /// Waits until it is ready.
+    /// Waits until it is ready, asking so often.
     ///
     /// # Errors
     /// When it does not become ready in time, or ends.
-    pub async fn ready(&mut self) -> Fallible<()> {
+    pub async fn ready(&mut self, poll: Duration) -> Fallible<()> {
         let (name, log) = (self.member.name(), self.member.log().display());
         let since = Instant::now();
         while let Some(process) = self.process.as_mut() {
@@ -186,7 +186,7 @@ impl Held<'_> {
             if since.elapsed() > READY {
                 break;
             }
-            sleep(READY_POLL).await;
+            sleep(poll).await;
         }
         Err(format!("{name} does not become ready ({log})").into())
     }

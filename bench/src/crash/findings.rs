@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    io::Write as _,
     sync::{Mutex, PoisonError},
 };
 
@@ -101,8 +102,9 @@ struct Inner {
 }
 
 impl Findings {
-    /// Notes a broken promise.
+    /// Notes a broken promise, and says so at once: the logs of that moment are still short.
     pub fn add(&self, finding: Finding) {
+        let _ = writeln!(std::io::stderr(), "found: {finding}");
         self.lock().findings.push(finding);
     }
 
@@ -124,6 +126,11 @@ impl Findings {
     /// What was done how often.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.lock().counts.clone()
+    }
+
+    /// How often this was done.
+    pub fn count_of(&self, what: &str) -> u64 {
+        self.lock().counts.get(what).copied().unwrap_or_default()
     }
 
     /// All recovery times, in milliseconds.

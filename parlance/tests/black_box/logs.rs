@@ -48,6 +48,7 @@ fn telling() -> Script {
 fn production() -> World {
     World::new(telling())
         .with("ENVIRONMENT", "production")
+        .with("DB_TYPE", "sqlite")
         .with("HOST", "127.0.0.1")
         .with("LOG_LEVEL", "trace")
         .with("LLM_API_KEY", KEY)

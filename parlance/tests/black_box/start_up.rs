@@ -71,6 +71,18 @@ async fn production_without_a_host_is_refused_by_the_name_host() {
 }
 
 #[tokio::test]
+async fn production_falls_back_to_nothing() {
+    let place = Place::new();
+    let data = place.data();
+    let ended = run(&[], &[("ENVIRONMENT", "production"), ("HOST", "127.0.0.1"), ("DATA_DIR", text(&data))]).await;
+    let message = ended.refused(2);
+    for name in ["DATABASE_URL: ", "LLM_BASE_URL: "] {
+        assert!(message.lines().any(|line| line.starts_with(name)), "{name} is not named: {message}");
+    }
+    assert!(!data.exists());
+}
+
+#[tokio::test]
 async fn an_unknown_command_is_refused_with_what_there_is() {
     let ended = run(&["serve"], &[]).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
@@ -182,7 +194,10 @@ async fn it_says_where_it_listens_and_who_answers() {
 #[tokio::test]
 async fn a_closed_standard_output_or_error_keeps_nobody_from_serving() {
     for environment in ["development", "production"] {
-        let world = World::new(Script::default()).with("ENVIRONMENT", environment).with("HOST", "127.0.0.1");
+        let world = World::new(Script::default())
+            .with("ENVIRONMENT", environment)
+            .with("DB_TYPE", "sqlite")
+            .with("HOST", "127.0.0.1");
         // Bound and let go: the port is free, and known.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = world.command();

@@ -18,6 +18,7 @@ mod flush;
 mod flusher;
 mod follow;
 mod held;
+mod inbox;
 mod janitor;
 mod listener;
 mod live;
@@ -38,6 +39,7 @@ pub(crate) use self::{
     flusher::Flusher,
     follow::Follow,
     held::HeldClaims,
+    inbox::Inbox,
     janitor::{Janitor, expire_log, expire_replies},
     listener::Listener,
     outbox::Outbox,
@@ -45,7 +47,7 @@ pub(crate) use self::{
     registry::Registry,
     stats::Counters,
     stream::Unstored,
-    tail::{Inbox, Tail},
+    tail::Tail,
     writer::Writer,
 };
 pub use self::{

@@ -1,7 +1,7 @@
 //! The reply log between processes: workers and readers of their own, and what may happen to any of them or to their
 //! connections while a reply runs. Nothing is missed, nothing comes twice, no two attempts are mixed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 #![allow(clippy::disallowed_methods, reason = "tests spawn what they join")]
 
 mod support;
@@ -198,7 +198,6 @@ async fn a_zombie_is_not_heard() {
         database.let_pass(LEASE).await;
         if is_deaf {
             // Without a notice it learns from what it tries to store.
-            zombie.turns.log_stats();
             database.admin(&format!(
                 "UPDATE turns SET attempt = 2, lost_attempts = 1, worker = 'heir', leased_until = now() + interval '1 h',
                  reset_reason = 'worker_lost' WHERE task_id = '{}'",
@@ -309,6 +308,25 @@ async fn an_idle_process_is_quiet() {
     assert_eq!(both.turns.log_stats(), before);
     let (stopped, began) = (both.lifecycle.stop(Duration::from_secs(5), Duration::ZERO).await, Instant::now());
     assert!(stopped && began.elapsed() < Duration::from_secs(1), "an idle process stops at once");
+}
+
+/// A turn that begins when the process has been told to stop is not delivered live any more; its end is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_begins_during_the_stop_ends_for_its_readers() {
+    let Some(database) = database().await else { return };
+    let (worker, reader) = (Process::start(&database, Role::Worker), Process::start(&database, Role::Reader));
+    let request = request();
+    let reading = reader.read(request.task_id);
+    worker.lifecycle.begin_stop();
+    database.has_connections(LISTENERS, 1).await;
+    let claim = worker.claim(&request).await;
+    let mut writer = worker.writer(&claim).await;
+    let large = "x".repeat(40 * 1024);
+    for _ in 0..3 {
+        timeout(Duration::from_secs(1), writer.append(&large)).await.expect("nobody makes room any more").unwrap();
+    }
+    worker.finish(&claim, &writer.text()).await;
+    assert_eq!(shown(&reading.await.unwrap()), large.repeat(3));
 }
 
 /// A process that was started as a reader does not claim, and a worker does not read.

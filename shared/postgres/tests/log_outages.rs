@@ -1,7 +1,7 @@
 //! The reply log while the database is away, silent or crashed: readers wait with what they have, providers are made to
 //! wait, and nothing that was said is missing afterwards.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 #![allow(clippy::disallowed_methods, reason = "tests spawn what they join")]
 
 mod support;

@@ -121,6 +121,7 @@ mod one_process {
         a_deleted_session_stays_deleted
         a_running_task_shows_its_text_so_far
         a_failed_task_is_reopened_once_by_each_replay
+        an_earlier_replay_reopens_nothing_again
         a_completed_or_cancelled_task_stays_ended
         a_reopened_task_resets_its_readers
         a_reader_sees_a_task_from_queued_to_done

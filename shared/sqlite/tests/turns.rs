@@ -7,17 +7,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use parlance_conformance::turns::{self, TurnsHarness};
 use parlance_shared::{
-    Clock, Lifecycle, MessageId, SessionId, TaskId, UserId,
-    id::PrefixedId as _,
-    port::{
-        reply_log::ReplyLog,
-        turns::{ClaimOutcome, TurnEnd, TurnRequest, Turns, WorkerId},
-    },
-    task::{Status, Usage},
+    Clock, Lifecycle,
+    port::{reply_log::ReplyLog, turns::Turns},
 };
 use parlance_sqlite::{Database, DatabaseOptions, SqliteTurns};
 use tempfile::TempDir;
-use uuid::Uuid;
 
 struct Embedded {
     folder: TempDir,
@@ -103,45 +97,7 @@ suite! {
     slow_readers_hold_up_nobody
     random_readers_end_with_the_stored_text
     a_failed_task_is_reopened_once_by_each_replay
+    an_earlier_replay_reopens_nothing_again
     a_completed_or_cancelled_task_stays_ended
     a_reopened_task_resets_its_readers
-}
-
-/// A bus may deliver the events of earlier replays again, after later ones: each of them has had its turn.
-#[tokio::test]
-async fn an_earlier_replay_reopens_nothing_again() {
-    let world = Embedded::new().await;
-    let (now, lease, worker) = (world.clock.now(), Duration::from_secs(10), WorkerId("w".to_owned()));
-    let mut request = TurnRequest {
-        task_id: TaskId::from_uuid(Uuid::now_v7()),
-        session_id: SessionId::from_uuid(Uuid::now_v7()),
-        user_id: UserId::new("alice"),
-        message_id: MessageId::from_uuid(Uuid::now_v7()),
-        reply_message_id: MessageId::from_uuid(Uuid::now_v7()),
-        accepted_at: now,
-        fingerprint: None,
-        reopen: None,
-    };
-    let end = TurnEnd {
-        status: Status::Failed,
-        content: String::new(),
-        provider: None,
-        model: None,
-        usage: Usage::default(),
-        first_token_at: None,
-        error: None,
-    };
-    let replays = [None, Some(Uuid::now_v7()), Some(Uuid::now_v7()), Some(Uuid::now_v7())];
-    for (attempt, replay) in (1..).zip(replays) {
-        request.reopen = replay;
-        let claimed = world.turns.claim(&request, &worker, lease).await.unwrap();
-        let ClaimOutcome::Claimed(claim) = claimed else { panic!("{claimed:?}") };
-        assert_eq!(claim.attempt, attempt);
-        world.turns.finish(&claim, end.clone(), None).await.unwrap();
-        for earlier in replays.iter().take(attempt as usize) {
-            request.reopen = *earlier;
-            let again = world.turns.claim(&request, &worker, lease).await.unwrap();
-            assert!(matches!(again, ClaimOutcome::Ended(_)), "{again:?}");
-        }
-    }
 }

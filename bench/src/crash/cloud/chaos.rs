@@ -1,6 +1,7 @@
 //! Makes things go wrong while the conversations go on, many at the same time, and puts them right again.
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -21,6 +22,7 @@ use crate::{
     Fallible,
     cloud::{Cloud, Ending, Held, Member, Service},
     crash::{
+        ALL, OVER,
         findings::{Finding, Findings, Flaw},
         recovery::{Success, Timeline},
     },
@@ -37,6 +39,10 @@ const WATCH: Duration = Duration::from_millis(250);
 const START_AGAIN: Duration = Duration::from_millis(300);
 /// It may need what is down just now; but not for ever.
 const START_PATIENCE: Duration = Duration::from_secs(90);
+/// How often it is said how far the run has come.
+const PROGRESS: Duration = Duration::from_secs(30);
+/// Each question may be a line in the log.
+const READY_POLL: Duration = Duration::from_millis(50);
 const SLOW_START: Duration = Duration::from_secs(5);
 
 pub(super) const WORKER_KILLED: &str = "an llm-worker was killed, until the next text of a reply that it held";
@@ -91,7 +97,15 @@ impl Chaos {
 
     /// Until the talk is over.
     pub(super) async fn rage_during<T>(&mut self, pause: Duration, mut talk: JoinHandle<Fallible<T>>) -> Fallible<T> {
+        let began = Instant::now();
+        let mut told_at = began;
         for number in 0.. {
+            if told_at.elapsed() > PROGRESS {
+                told_at = Instant::now();
+                let (over, all) = (self.shared.findings.count_of(OVER), self.shared.findings.count_of(ALL));
+                let seconds = began.elapsed().as_secs();
+                let _ = writeln!(std::io::stderr(), "{seconds} s: {over} of {all} conversations over, {number} faults");
+            }
             let pause = Duration::from_millis(self.random.between(50, pause.as_millis() as u64));
             tokio::select! {
                 told = &mut talk => return told?,
@@ -207,7 +221,7 @@ impl Shared {
     /// Starts again what ends before it is ready: what it needs may be down.
     async fn wait_for_start(&self, member: &Member, mut held: Held<'_>) -> Fallible<()> {
         let since = Instant::now();
-        while let Err(error) = held.ready().await {
+        while let Err(error) = held.ready(READY_POLL).await {
             if since.elapsed() > START_PATIENCE {
                 self.findings.add(Finding::new(Flaw::Hanging, error.to_string()));
                 return Ok(());

@@ -147,3 +147,18 @@ pub async fn a_reopened_task_resets_its_readers(world: impl TurnsHarness) {
     let names: Vec<_> = late.iter().map(|entry| entry.event.name()).collect();
     assert_eq!(names, ["reset", "status", "delta", "done"]);
 }
+
+/// The bus may deliver an earlier replay's event once more after a later replay has had its turn.
+pub async fn an_earlier_replay_reopens_nothing_again(world: impl TurnsHarness) {
+    let turn = Turn::new("alice");
+    let replays = [None, Some(Uuid::now_v7()), Some(Uuid::now_v7()), Some(Uuid::now_v7())];
+    let asked_by = |replay: &Option<Uuid>| replay.map_or_else(|| Turn { request: turn.request.clone() }, |id| replayed(&turn, id));
+    for (attempt, replay) in (1..).zip(&replays) {
+        let claim = claimed(&world, &asked_by(replay), "w1").await;
+        assert_eq!(claim.attempt, attempt);
+        world.turns().finish(&claim, failed("no"), None).await.unwrap();
+        for earlier in replays.iter().take(attempt as usize) {
+            assert_ended(&world, &asked_by(earlier), Status::Failed, attempt).await;
+        }
+    }
+}

@@ -38,6 +38,7 @@ impl Flusher {
             () = all_said => {}
             () = self.flush_for_ever() => {}
         }
+        self.outbox.close();
     }
 
     async fn flush_for_ever(&self) {

@@ -16,9 +16,9 @@ use tokio::{
 
 use super::{
     held::{Held, HeldClaims},
+    inbox::Inbox,
     live::{Found, LiveTask, Stored},
     registry::{ReaderCount, Registry},
-    tail::Inbox,
 };
 use crate::database::unavailable;
 
@@ -51,6 +51,9 @@ impl Follow {
         let count = self.registry.reader();
         let live = self.registry.open(task);
         if let Some(held) = self.held.as_ref().and_then(|held| held.find(task)) {
+            if held.user != *user {
+                return Err(FollowError::UnknownTask);
+            }
             self.take_over(&live, &held, after)?;
         } else if !live.is_known() {
             self.look_up(&live).await?;

@@ -16,14 +16,14 @@ use uuid::Uuid;
 use super::{
     facts::{Flushed, LOG_CHANNEL, Notice, TURNS_CHANNEL},
     held::HeldClaims,
+    inbox::Inbox,
     options::RetryWait,
     registry::Registry,
-    tail::Inbox,
 };
 use crate::Database;
 
 /// After so long without a notification the server is asked whether it is there.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(2);
 
 /// Who is to be told.

@@ -212,7 +212,7 @@ impl LiveTask {
     /// The text so far of this attempt.
     pub(crate) fn text_of(&self, attempt: u32) -> Option<String> {
         let state = self.state();
-        (state.attempt == attempt && state.end.is_none()).then(|| state.text.clone())
+        (state.known && state.attempt == attempt && state.end.is_none()).then(|| state.text.clone())
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
             steps in proptest::collection::vec((any::<bool>(), 0_usize..60, 0_usize..20), 0..40),
         ) {
             let live = live();
-            live.begin(1, "");
+            live.merge(Some(stored(1, "")), true);
             for (load, from, length) in steps {
                 let from = whole.floor_char_boundary(from.min(whole.len()));
                 let to = whole.floor_char_boundary((from + length).min(whole.len())).max(from);
@@ -288,6 +288,7 @@ mod tests {
     #[test]
     fn text_of_another_attempt_is_never_mixed_in() {
         let live = live();
+        live.merge(None, true);
         live.begin(2, "worker_lost");
         assert_eq!(live.apply(&piece(Kind::Text, 1, 0, "zombie")), Applied::Fine);
         assert_eq!(live.apply(&piece(Kind::Text, 2, 0, "new")), Applied::Fine);

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +21,9 @@ use super::{
     stream::{Stream, Unstored},
 };
 
-/// Text of all replies of the process that may wait for a flush.
+/// Text of one reply that may wait for a flush. Then its provider waits.
+const MOST_UNSENT_OF_ONE: usize = 64 * 1024;
+/// Text of all replies of the process that may.
 const MOST_UNSENT: usize = 8 * 1024 * 1024;
 /// The size at which a segment goes off, and what is left goes with the next.
 const SEGMENT: usize = 1024 * 1024;
@@ -40,6 +42,8 @@ pub(crate) struct Outbox {
     /// Something was flushed.
     room: Notify,
     facts_told: watch::Sender<u64>,
+    /// The flusher has ended.
+    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +77,7 @@ impl Outbox {
             wake: Notify::new(),
             room: Notify::new(),
             facts_told: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -91,15 +96,30 @@ impl Outbox {
         number
     }
 
-    /// Waits until the fact of this number, and all before it, were committed.
-    pub(crate) async fn told(&self, number: u64) {
+    /// Waits until the fact of this number, and all before it, were committed; not for ever, and in vain once the flusher
+    /// has ended.
+    pub(crate) async fn told(&self, number: u64, patience: Duration) -> bool {
         let mut told = self.facts_told.subscribe();
-        // An error means that the sender is gone, and with it the process' part in the log.
-        let _ = told.wait_for(|told| *told >= number).await;
+        let telling = told.wait_for(|told| *told >= number);
+        !self.is_closed() && tokio::time::timeout(patience, telling).await.is_ok()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.unsent.load(Ordering::Relaxed) >= MOST_UNSENT
+    /// Nothing is flushed any more. What a turn says that was about to begin when the process was told to stop is stored
+    /// by its end, or when it is handed back.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.room.notify_waiters();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether more of a reply may wait for a flush, of which so much does already.
+    pub(super) fn has_room(&self, unsent: usize, more: usize) -> bool {
+        let is_full =
+            (unsent > 0 && unsent + more > MOST_UNSENT_OF_ONE) || self.unsent.load(Ordering::Relaxed) >= MOST_UNSENT;
+        !is_full || self.is_closed()
     }
 
     /// Somebody waits for room.

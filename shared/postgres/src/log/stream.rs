@@ -13,9 +13,6 @@ use tokio::{
 
 use super::outbox::Outbox;
 
-/// Text of one reply that may wait for a flush. Then its provider waits.
-const MOST_UNSENT: usize = 64 * 1024;
-
 /// The text of one attempt.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -78,8 +75,7 @@ impl Stream {
         if state.over {
             return Append::Over;
         }
-        let unsent = state.text.len() - state.sent;
-        if (unsent > 0 && unsent + text.len() > MOST_UNSENT) || outbox.is_full() {
+        if !outbox.has_room(state.text.len() - state.sent, text.len()) {
             outbox.hurry();
             return Append::Full;
         }

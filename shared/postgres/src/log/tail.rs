@@ -2,26 +2,16 @@
 //! that somebody begins to read or whose text has a gap. One task, one connection, so that a load and the segments after
 //! it can't overtake each other. While nobody reads a reply that runs, it asks the database nothing.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parlance_shared::{Lifecycle, TaskId, id::PrefixedId as _, port::PortError};
 use sqlx::PgConnection;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{
-    facts::Flushed,
+    inbox::Inbox,
     live::{Applied, LiveTask},
     options::RetryWait,
     registry::Registry,
@@ -48,70 +38,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Writers that are known at the most; of those without news for longest nothing is remembered.
 const WRITERS: usize = 1_000;
-
-/// What the tail is told to do.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    inner: Mutex<Todo>,
-    /// Segments are fetched.
-    follows: AtomicBool,
-    wake: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Todo {
-    flushed: HashMap<Uuid, News>,
-    loads: HashSet<TaskId>,
-    /// Notifications may have been missed.
-    resync: bool,
-}
-
-/// Flushes of one writer that were notified and not fetched yet.
-#[derive(Clone, Copy, Debug)]
-struct News {
-    first: i64,
-    upto: i64,
-    slots: (i16, i16),
-    is_long: bool,
-}
-
-impl Inbox {
-    fn inner(&self) -> MutexGuard<'_, Todo> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks for the turn as the database has it.
-    pub(crate) fn load(&self, task: TaskId) {
-        self.inner().loads.insert(task);
-        self.wake.notify_one();
-    }
-
-    /// A segment can be fetched.
-    pub(super) fn flushed(&self, Flushed { writer, flush_no, slot }: Flushed) {
-        if !self.follows.load(Ordering::Acquire) {
-            return;
-        }
-        let news = News { first: flush_no, upto: flush_no, slots: (slot, slot), is_long: false };
-        self.inner().flushed.entry(writer).and_modify(|known| known.add(news)).or_insert(news);
-        self.wake.notify_one();
-    }
-
-    /// Notifications may have been missed until now.
-    pub(super) fn resync(&self) {
-        self.inner().resync = true;
-        self.wake.notify_one();
-    }
-}
-
-impl News {
-    /// Adds what came later.
-    fn add(&mut self, later: Self) {
-        self.upto = self.upto.max(later.upto);
-        // A span of more than two slots is one of more than ten minutes.
-        self.is_long |= later.is_long || (self.slots.0 != self.slots.1 && later.slots.1 != self.slots.1);
-        self.slots.1 = later.slots.1;
-    }
-}
 
 /// A task that a piece was missing for.
 #[derive(Clone, Copy, Debug)]
@@ -189,12 +115,9 @@ impl Tail {
 
     async fn until_needed(&self) {
         loop {
-            let wake = self.inbox.wake.notified();
-            {
-                let todo = self.inbox.inner();
-                if todo.resync || !todo.loads.is_empty() || !todo.flushed.is_empty() {
-                    return;
-                }
+            let wake = self.inbox.changed();
+            if !self.inbox.todo().is_empty() {
+                return;
             }
             match self.behind.values().map(|behind| behind.look_at).min() {
                 Some(at) if at <= Instant::now() => return,
@@ -211,28 +134,23 @@ impl Tail {
 
     async fn catch_up(&mut self) -> Result<(), PortError> {
         self.rest_if_unread();
-        if std::mem::take(&mut self.inbox.inner().resync) {
+        if std::mem::take(&mut self.inbox.todo().resync) {
             let running = self.registry.running();
-            self.inbox.inner().loads.extend(running);
-            if self.follows() {
-                self.begin().await.inspect_err(|_| self.inbox.inner().resync = true)?;
+            self.inbox.todo().loads.extend(running);
+            if self.inbox.follows() {
+                self.begin().await.inspect_err(|_| self.inbox.todo().resync = true)?;
             }
         }
         self.fetch().await?;
         self.load().await
     }
 
-    fn follows(&self) -> bool {
-        self.inbox.follows.load(Ordering::Acquire)
-    }
-
     /// Once nobody has read for a while, notifications are let pass.
     fn rest_if_unread(&mut self) {
         if self.registry.readers() > 0 {
             self.read_at = Instant::now();
-        } else if self.follows() && self.read_at.elapsed() > LINGER {
-            self.inbox.follows.store(false, Ordering::Release);
-            self.inbox.inner().flushed.clear();
+        } else if self.inbox.follows() && self.read_at.elapsed() > LINGER {
+            self.inbox.set_follows(false);
             self.ring.clear();
             self.fetched.clear();
             self.behind.clear();
@@ -242,8 +160,7 @@ impl Tail {
     /// Takes the latest segments, from where notifications then go on.
     async fn begin(&mut self) -> Result<(), PortError> {
         // From here on notifications are noted, so that none falls between.
-        self.inbox.follows.store(true, Ordering::Release);
-        self.inbox.inner().flushed.clear();
+        self.inbox.set_follows(true);
         self.ring.clear();
         self.fetched.clear();
         let latest = bounded(tail_queries::latest(self.connection().await?)).await?;
@@ -263,10 +180,7 @@ impl Tail {
 
     /// The next segments to fetch: of writers whose news lie in the same slots.
     fn wanted(&mut self) -> Option<(Vec<Wanted>, (i16, i16))> {
-        let mut todo = self.inbox.inner();
-        if !self.inbox.follows.load(Ordering::Acquire) {
-            todo.flushed.clear();
-        }
+        let mut todo = self.inbox.todo();
         let after = |writer: &Uuid, first: i64| self.fetched.get(writer).map_or(first - 1, |(flush_no, _)| *flush_no);
         // The segments to begin with may hold what was notified meanwhile.
         todo.flushed.retain(|writer, news| news.upto > after(writer, news.first));
@@ -280,8 +194,8 @@ impl Tail {
         if is_lost {
             // Slower to go on from what is stored, but not by much.
             todo.flushed.clear();
-            todo.resync = true;
-            self.inbox.wake.notify_one();
+            drop(todo);
+            self.inbox.resync();
             return None;
         }
         Some((wanted, slots))
@@ -289,7 +203,7 @@ impl Tail {
 
     fn fetched_upto(&mut self, wanted: &[Wanted]) {
         let now = Instant::now();
-        let mut todo = self.inbox.inner();
+        let mut todo = self.inbox.todo();
         for Wanted { writer, upto, .. } in wanted {
             self.fetched.insert(*writer, (*upto, now));
             if todo.flushed.get(writer).is_some_and(|news| news.upto <= *upto) {
@@ -342,7 +256,7 @@ impl Tail {
                 return Ok(());
             }
             let loading = self.load_these(&tasks).await;
-            let mut stored = loading.inspect_err(|_| self.inbox.inner().loads.extend(&tasks))?;
+            let mut stored = loading.inspect_err(|_| self.inbox.todo().loads.extend(&tasks))?;
             self.counters.loads.add(1);
             let mut is_running = false;
             for task in tasks {
@@ -362,8 +276,8 @@ impl Tail {
                 self.apply_ring(&live);
                 is_running |= !live.has_ended();
             }
-            if is_running && !self.follows() {
-                self.begin().await.inspect_err(|_| self.inbox.inner().resync = true)?;
+            if is_running && !self.inbox.follows() {
+                self.begin().await.inspect_err(|_| self.inbox.todo().resync = true)?;
             }
         }
     }
@@ -371,7 +285,7 @@ impl Tail {
     /// What readers began to read, and those behind whose time has come.
     fn to_load(&self) -> Vec<TaskId> {
         let now = Instant::now();
-        let mut todo = self.inbox.inner();
+        let mut todo = self.inbox.todo();
         let due = self.behind.iter().filter(|(_, behind)| behind.look_at <= now).map(|(task, _)| *task);
         let mut tasks: Vec<TaskId> = todo.loads.iter().copied().chain(due).take(2 * LOADS_AT_ONCE).collect();
         tasks.sort_unstable();
@@ -399,7 +313,7 @@ impl Tail {
     }
 
     fn tell_trouble(&self, error: &PortError) {
-        let waiting: Vec<TaskId> = self.inbox.inner().loads.iter().copied().collect();
+        let waiting: Vec<TaskId> = self.inbox.todo().loads.iter().copied().collect();
         for live in waiting.into_iter().filter_map(|task| self.registry.find(task)) {
             live.set_trouble(error.to_string());
         }

@@ -130,7 +130,7 @@ impl Ask<'_> {
 
     /// A replay has a failed task answered anew, once.
     fn reopens(&self, row: &TurnRow) -> bool {
-        let is_new = self.request.reopen.is_some() && self.request.reopen != row.reopened_by;
+        let is_new = self.request.reopen.is_some_and(|replay| !row.reopened_by.contains(&replay));
         is_new && row.status == Status::Failed.as_str() && !row.session_deleted
     }
 
@@ -146,7 +146,8 @@ impl Ask<'_> {
                    leased_until = clock_timestamp() + $4 * interval '1 second',
                    lost_attempts = CASE WHEN finished_at IS NULL THEN lost_attempts + $5 ELSE 0 END,
                    failed_attempts = CASE WHEN finished_at IS NULL THEN failed_attempts ELSE 0 END,
-                   reopened_by = coalesce($6, reopened_by), status = 'running', reply = NULL, reply_expired = false,
+                   reopened_by = array_remove(reopened_by || $6::uuid, NULL), status = 'running', reply = NULL,
+                   reply_expired = false,
                    provider = NULL, model = NULL, input_tokens = NULL, output_tokens = NULL, cached_tokens = NULL,
                    first_token_at = NULL, finished_at = NULL, error_code = NULL, error_message = NULL,
                    error_retryable = NULL

@@ -16,12 +16,15 @@ use tracing::debug;
 use super::{
     PostgresTurns, Worker,
     checkpoint::{self, Saved},
+    notice::send,
     row,
 };
-use crate::{log::Fact, text::to_sql};
+use crate::{
+    log::{Fact, Notice},
+    text::to_sql,
+};
 
-/// How long the end waits to be told to readers. Should it take longer, and the process die before it is told, the next
-/// delivery of the message tells it.
+/// How long the end waits to be told with the next flush.
 const TELL: Duration = Duration::from_secs(1);
 
 enum Finished {
@@ -50,10 +53,14 @@ pub(super) async fn finish(
         true => Fact::Ended(task.clone()),
         false => Fact::EndStored { task: task.id, attempt: task.attempt },
     };
-    // Readers may lack the latest text: it goes before the end.
+    // In order after the text. Should that take long, readers are sent to the database; should the process die before
+    // either, the next delivery of the message tells it.
     let told = worker.outbox.tell(fact);
-    if tokio::time::timeout(TELL, worker.outbox.told(told)).await.is_err() {
-        debug!(task_id = %task.id, "the end could not be told yet");
+    if !worker.outbox.told(told, TELL).await {
+        let notice = [Notice::Changed(task.id)];
+        if let Err(error) = turns.database.run(&notice, |connection, notice| Box::pin(send(connection, notice))).await {
+            debug!(%error, task_id = %task.id, "the end could not be told yet");
+        }
     }
     worker.held.let_go(claim);
     Ok(*task)

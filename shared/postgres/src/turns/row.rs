@@ -41,7 +41,7 @@ pub(crate) struct TurnRow {
     pub(crate) error_code: Option<String>,
     pub(crate) error_message: Option<String>,
     pub(crate) error_retryable: Option<bool>,
-    pub(crate) reopened_by: Option<Uuid>,
+    pub(crate) reopened_by: Vec<Uuid>,
 }
 
 pub(crate) async fn load(connection: &mut PgConnection, task: TaskId) -> sqlx::Result<Option<TurnRow>> {

@@ -1,5 +1,7 @@
 //! Replies that a test writes and reads.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking, and so do its helpers")]
+
 use std::time::Duration;
 
 use parlance_conformance::wait::PATIENCE;

@@ -39,7 +39,10 @@ impl Answer {
     #[track_caller]
     pub fn come_again(&self) {
         let problem = self.expect(503);
-        assert_eq!((self.header("content-type"), &problem["code"]), ("application/problem+json", &"unavailable".into()));
+        assert_eq!(
+            (self.header("content-type"), &problem["code"]),
+            ("application/problem+json", &"unavailable".into())
+        );
         assert!(self.header("retry-after").parse::<u32>().is_ok(), "{self:?}");
     }
 }

@@ -76,7 +76,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Self { name, user, server, .. } = self;
-        let statements = [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE IF EXISTS {user}")];
+        let statements =
+            [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE IF EXISTS {user}")];
         let server = server.clone();
         // The test's own runtime is busy with this drop.
         let dropping = std::thread::spawn(move || {

@@ -14,10 +14,8 @@ use super::PATIENCE;
 
 /// The program, with nothing of the test's own environment. Where `PARLANCE_BIN_DIR` says, or else where cargo puts it.
 pub fn program(name: &str) -> Command {
-    let folder = std::env::var_os("PARLANCE_BIN_DIR").map_or_else(
-        || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned(),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("PARLANCE_BIN_DIR")
+        .map_or_else(|| std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned(), PathBuf::from);
     let path = folder.join(name);
     assert!(path.is_file(), "there is no {} (cargo build -p {name})", path.display());
     let mut command = Command::new(path);

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::watch,
     task::JoinHandle,
 };
@@ -64,6 +67,7 @@ impl Drop for Proxy {
 }
 
 async fn serve(client: TcpStream, server: String, mut mode: watch::Receiver<Mode>) {
+    let forwarded_by = mode.clone();
     let forwarding = async {
         let server = TcpStream::connect(&server).await?;
         // What is forwarded must not wait for more.
@@ -72,8 +76,8 @@ async fn serve(client: TcpStream, server: String, mut mode: watch::Receiver<Mode
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         // When one side ends, so does the other: half a connection is of use to neither protocol.
         tokio::select! {
-            ended = forward(from_client, to_server, mode.clone()) => ended,
-            ended = forward(from_server, to_client, mode.clone()) => ended,
+            ended = forward(from_client, to_server, forwarded_by.clone()) => ended,
+            ended = forward(from_server, to_client, forwarded_by.clone()) => ended,
         }
     };
     tokio::select! {
@@ -83,8 +87,8 @@ async fn serve(client: TcpStream, server: String, mut mode: watch::Receiver<Mode
 }
 
 async fn forward(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
