@@ -11,6 +11,7 @@ use parlance_bench::{
     process::Programs,
 };
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Load and crash benchmarks of Parlance.
 #[derive(Parser)]
@@ -70,9 +71,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all was as it must be.
+/// Whether all was as it must be. Ended early, it ends what it has started.
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: Arguments) -> Fallible<bool> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = work(arguments) => done,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        _ = terminated.recv() => Err("terminated".into()),
+    }
+}
+
+async fn work(arguments: Arguments) -> Fallible<bool> {
     let program = std::env::current_exe()?;
     let programs = Programs::find(program.parent().ok_or("no folder")?)?;
     match arguments.command {

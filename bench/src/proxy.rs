@@ -187,7 +187,8 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let both = async {
-            let _ = tokio::join!(
+            // An end in good order is passed on, and the other way stays open; whatever else it is ends both.
+            let _ = tokio::try_join!(
                 forward(from_client, to_server, &shared, false),
                 forward(from_server, to_client, &shared, true)
             );

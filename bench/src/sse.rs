@@ -1,6 +1,8 @@
 //! Server-sent events, read from a connection frame by frame.
 
-use std::io;
+use std::{io, time::Duration};
+
+use tokio::time::timeout;
 
 use crate::http::{Connection, Head, find};
 
@@ -34,6 +36,14 @@ impl EventStream {
     /// # Errors
     /// When the connection is lost, or a frame is no UTF-8.
     pub async fn next(&mut self) -> io::Result<Option<Frame<'_>>> {
+        self.next_within(Duration::MAX).await
+    }
+
+    /// The same, if nothing at all comes within `silence`, not even a comment, an error: [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    /// When the connection is lost or silent, or a frame is no UTF-8.
+    pub async fn next_within(&mut self, silence: Duration) -> io::Result<Option<Frame<'_>>> {
         let (start, end) = loop {
             match find(&self.buffer[self.read..], b"\n\n") {
                 Some(length) => {
@@ -46,7 +56,7 @@ impl EventStream {
                 None => {
                     self.buffer.drain(..self.read);
                     self.read = 0;
-                    if !self.connection.piece(&mut self.head, &mut self.buffer).await? {
+                    if !timeout(silence, self.connection.piece(&mut self.head, &mut self.buffer)).await?? {
                         let rest_is_blank = self.buffer.iter().all(u8::is_ascii_whitespace);
                         return if rest_is_blank { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
                     }

@@ -1,6 +1,7 @@
 //! A subscriber: follows a task's stream to its end, loses its connection now and then, and resumes.
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -135,12 +136,13 @@ async fn read(
     watched: &mut Watched,
 ) -> Result<Left, Finding> {
     loop {
-        let frame = match timeout(SILENCE, stream.next()).await {
-            Ok(Ok(Some(frame))) => frame,
-            Ok(Ok(None)) if transcript.end().is_some() => return Ok(Left::Ended),
+        let frame = match stream.next_within(SILENCE).await {
+            Ok(Some(frame)) => frame,
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                return Err(Finding::new(Flaw::Hanging, "not even keep-alives"));
+            }
             // Lost, or ended early in good order, as a server does that stops.
-            Ok(Ok(None) | Err(_)) => return Ok(if transcript.end().is_some() { Left::Ended } else { Left::Cut }),
-            Err(_) => return Err(Finding::new(Flaw::Hanging, "not even keep-alives")),
+            Ok(None) | Err(_) => return Ok(if transcript.end().is_some() { Left::Ended } else { Left::Cut }),
         };
         transcript.take(&frame)?;
         watched.saw(frame.event, &world.findings);
@@ -173,7 +175,7 @@ pub async fn resume(world: &World, sample: &Sample, stored: &Task) -> Result<(),
             return Err(Finding::new(Flaw::Hanging, "no end"));
         }
         if let Some(mut stream) = open(world, world.reader(tries), &sample.task, transcript.last_id(), true).await? {
-            while let Ok(Ok(Some(frame))) = timeout(SILENCE, stream.next()).await {
+            while let Ok(Some(frame)) = stream.next_within(SILENCE).await {
                 transcript.take(&frame)?;
             }
         }

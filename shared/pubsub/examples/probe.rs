@@ -6,7 +6,7 @@ use google_cloud_pubsub::subscriber::{MessageStream, handler::Handler};
 use std::time::{Duration, Instant};
 
 fn ep() -> String {
-    "http://127.0.0.1:18085".into()
+    std::env::var("EP").unwrap_or("http://127.0.0.1:18085".into())
 }
 
 struct R(tokio::sync::mpsc::UnboundedReceiver<(Message, Handler)>, tokio::task::JoinHandle<()>);

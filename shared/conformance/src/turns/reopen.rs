@@ -152,7 +152,8 @@ pub async fn a_reopened_task_resets_its_readers(world: impl TurnsHarness) {
 pub async fn an_earlier_replay_reopens_nothing_again(world: impl TurnsHarness) {
     let turn = Turn::new("alice");
     let replays = [None, Some(Uuid::now_v7()), Some(Uuid::now_v7()), Some(Uuid::now_v7())];
-    let asked_by = |replay: &Option<Uuid>| replay.map_or_else(|| Turn { request: turn.request.clone() }, |id| replayed(&turn, id));
+    let asked_by =
+        |replay: &Option<Uuid>| replay.map_or_else(|| Turn { request: turn.request.clone() }, |id| replayed(&turn, id));
     for (attempt, replay) in (1..).zip(&replays) {
         let claim = claimed(&world, &asked_by(replay), "w1").await;
         assert_eq!(claim.attempt, attempt);

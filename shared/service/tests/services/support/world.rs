@@ -119,7 +119,6 @@ impl World {
 /// A service that takes calls.
 pub struct Service {
     pub process: Process,
-    pub address: SocketAddr,
     client: HttpClient,
 }
 
@@ -137,7 +136,7 @@ impl Service {
         let mut process = Process::start(command);
         let address = process.find(|line| line.split_once("http.address=")?.1.split_whitespace().next()?.parse().ok());
         let address: SocketAddr = address.await.unwrap_or_else(|| panic!("it did not start: {}", process.log()));
-        Self { process, address, client: HttpClient::new(address) }
+        Self { process, client: HttpClient::new(address) }
     }
 
     /// Ends it as a crash does.
