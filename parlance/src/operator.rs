@@ -27,6 +27,9 @@ pub use self::{embedded::open as open_embedded, socket::serve};
 /// The longest that one step may take: a seek over a large bus is the longest of them.
 const STEP: Duration = Duration::from_secs(120);
 
+/// How long answers to the bus may take at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 /// The operators' side of a deployment.
 pub struct Operator {
     /// The bus.
@@ -37,16 +40,20 @@ pub struct Operator {
     pub clock: Clock,
     /// A data folder that was opened for this.
     database: Option<Database>,
+    /// What the adapters do in the background.
+    lifecycle: Lifecycle,
 }
 
 impl Operator {
     /// One over any adapters.
     pub fn new(admin: Arc<dyn BusAdmin>, store: Arc<dyn StoreAdmin>, clock: Clock) -> Self {
-        Self { admin, store, clock, database: None }
+        Self { admin, store, clock, database: None, lifecycle: Lifecycle::new() }
     }
 
-    /// Lets go of what it has open.
+    /// Lets go of what it has open. Letters that were looked at are only free for the next command once they were given
+    /// back, and those that were dealt with are only gone once that was said.
     pub async fn close(self) {
+        self.lifecycle.stop(LAST_ANSWERS, Duration::ZERO).await;
         if let Some(database) = self.database {
             database.close().await;
         }
@@ -65,8 +72,9 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     match &settings.pubsub {
         None => Ok(Operator { store: Arc::new(store), ..open_embedded(settings).await? }),
         Some(pubsub) => {
-            let bus = cloud::connect_bus(pubsub, &Lifecycle::new()).await.map_err(sentence)?;
-            Ok(Operator::new(Arc::new(bus), Arc::new(store), clock))
+            let lifecycle = Lifecycle::new();
+            let bus = cloud::connect_bus(pubsub, &lifecycle).await.map_err(sentence)?;
+            Ok(Operator { lifecycle, ..Operator::new(Arc::new(bus), Arc::new(store), clock) })
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct PubSubMessage {
     /// Messages with one key are delivered in order.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ordering_key: String,
+    /// Given by Pub/Sub.
+    #[serde(skip_serializing)]
+    pub message_id: String,
 }
 
 /// A message that was pulled.

@@ -2,13 +2,13 @@
 //! wait behind it. Knows nothing of Pub/Sub, runs no task and reads no clock.
 //!
 //! A message is given back together with all that follow it, the earliest first. Pub/Sub then delivers them again in
-//! order; its emulator puts what is given back behind what it has not delivered yet. So after a message was given back,
-//! whatever of its key arrives before it is given back too (the *guard*), for a while: another consumer may have got it.
+//! order; its emulator puts what is given back behind what it has not delivered yet. So what was given back is awaited in
+//! its order (see [`Awaited`]) and whatever of its key arrives before is given back too.
 //!
 //! Pub/Sub may deliver a message that is held: the second hold on it is kept beside the first, the message comes once.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -61,8 +61,12 @@ pub(crate) struct Out<M> {
     pub(crate) unanswered: u32,
 }
 
-/// How long what was given back is waited for.
-const GUARD: Duration = Duration::from_secs(10);
+/// How long the next of what was given back is waited for.
+const AWAITED: Duration = Duration::from_secs(10);
+/// Nobody means a longer one.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Of one key; beyond, the order is the bus's.
+const MOST_AWAITED: usize = 20_000;
 /// Holds on one message; of more, the oldest is surely void.
 const HOLDS: usize = 4;
 
@@ -81,8 +85,58 @@ pub(crate) struct Keys<M, H> {
 struct Key<M, H> {
     items: VecDeque<Item<M, H>>,
     first: First,
-    /// The id of the first message that was given back, and until when it is waited for.
-    guard: Option<(String, Instant)>,
+    awaited: Awaited,
+}
+
+/// The ids of what was given back and has not come again, in order, and until when it is waited for: another consumer may
+/// have got it.
+#[derive(Default)]
+struct Awaited {
+    order: VecDeque<String>,
+    ids: HashSet<String>,
+    until: Option<Instant>,
+}
+
+impl Awaited {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
+    /// Whether a message that arrives is not the next one. If so it is awaited, too.
+    fn puts_off(&mut self, id: &str, now: Instant) -> bool {
+        if self.is_over(now) {
+            self.forget();
+        }
+        match self.order.front() {
+            None => false,
+            Some(next) if next == id => false,
+            Some(_) => {
+                self.await_it(id);
+                true
+            }
+        }
+    }
+
+    fn await_it(&mut self, id: &str) {
+        if self.order.len() < MOST_AWAITED && self.ids.insert(id.to_owned()) {
+            self.order.push_back(id.to_owned());
+        }
+    }
+
+    /// The next one came: the bus is delivering to us again.
+    fn came(&mut self, now: Instant) {
+        if let Some(id) = self.order.pop_front() {
+            self.ids.remove(&id);
+            self.until = Some(now + AWAITED);
+        }
+        if self.order.is_empty() {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// What the first message of a key does.
@@ -122,7 +176,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
         let of_key = self.keys.entry(key.to_owned()).or_insert_with(|| Key {
             items: VecDeque::new(),
             first: First::Ready,
-            guard: None,
+            awaited: Awaited::default(),
         });
         if let Some(item) = of_key.items.iter_mut().find(|item| item.id == id) {
             item.holds.push(hold);
@@ -131,17 +185,16 @@ impl<M: Clone, H: Hold> Keys<M, H> {
             }
             return;
         }
-        if let Some((awaited, until)) = &of_key.guard {
-            if awaited != id && now < *until {
-                return hold.nack();
-            }
-            of_key.guard = None;
-        }
-        if of_key.items.len() >= self.rules.per_key {
-            of_key.guard = Some((id.to_owned(), now + GUARD));
-            self.wakes.insert((now + GUARD, key.to_owned()));
+        if of_key.awaited.puts_off(id, now) {
             return hold.nack();
         }
+        if of_key.items.len() >= self.rules.per_key {
+            of_key.awaited.await_it(id);
+            of_key.awaited.until = Some(now + AWAITED);
+            self.wakes.insert((now + AWAITED, key.to_owned()));
+            return hold.nack();
+        }
+        of_key.awaited.came(now);
         of_key.items.push_back(Item { id: id.to_owned(), message, holds: vec![hold], attempt: 1, unanswered: 0 });
         if of_key.items.len() == 1 {
             of_key.first = First::Ready;
@@ -255,8 +308,10 @@ impl<M: Clone, H: Hold> Keys<M, H> {
                     }
                 }
                 _ => {
-                    if of_key.guard.as_ref().is_some_and(|(_, until)| *until <= now) {
-                        of_key.guard = None;
+                    if of_key.awaited.is_over(now) {
+                        of_key.awaited.forget();
+                    } else if let Some(until) = of_key.awaited.until {
+                        self.wakes.insert((until, key.clone()));
                     }
                     self.forget_if_empty(&key);
                 }
@@ -276,6 +331,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
     }
 
     fn first_waits(&mut self, key: &str, wait: Duration, now: Instant) {
+        let wait = wait.min(LONGEST_WAIT);
         let Some(of_key) = self.keys.get_mut(key) else { return };
         if wait.is_zero() {
             of_key.first = First::Ready;
@@ -289,9 +345,13 @@ impl<M: Clone, H: Hold> Keys<M, H> {
     fn give_back(&mut self, key: &str, now: Instant) {
         let Some(of_key) = self.keys.get_mut(key) else { return };
         of_key.first = First::Ready;
-        if let Some(first) = of_key.items.front() {
-            of_key.guard = Some((first.id.clone(), now + GUARD));
-            self.wakes.insert((now + GUARD, key.to_owned()));
+        if !of_key.items.is_empty() {
+            // These are before any that are awaited already.
+            let before = std::mem::take(&mut of_key.awaited).order;
+            of_key.items.iter().for_each(|item| of_key.awaited.await_it(&item.id));
+            before.iter().for_each(|id| of_key.awaited.await_it(id));
+            of_key.awaited.until = Some(now + AWAITED);
+            self.wakes.insert((now + AWAITED, key.to_owned()));
         }
         for hold in of_key.items.drain(..).flat_map(|item| item.holds) {
             hold.nack();
@@ -302,7 +362,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
     }
 
     fn forget_if_empty(&mut self, key: &str) {
-        if self.keys.get(key).is_some_and(|of_key| of_key.items.is_empty() && of_key.guard.is_none()) {
+        if self.keys.get(key).is_some_and(|of_key| of_key.items.is_empty() && of_key.awaited.order.is_empty()) {
             self.keys.remove(key);
         }
     }

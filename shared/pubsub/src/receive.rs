@@ -27,7 +27,7 @@ use tracing::{debug, error, warn};
 use crate::{
     Inner, bounded,
     clients::ADMIN,
-    error::{code_of, port_error, rejected},
+    error::{code_of, port_error, rejected, unavailable},
     keys::{Hold, Keys, Out, Rules},
     lease::PubSubLease,
     message::{REDRIVE_FOR, event_of, published_at},
@@ -140,13 +140,13 @@ async fn read(mut stream: MessageStream, shared: Arc<Shared>) {
         match arrived {
             Some(Ok((message, handler))) => shared.arrived(message, handler),
             Some(Err(failed)) => {
-                let failed = port_error(&format!("receiving from {}", shared.subscription.name), &failed);
-                *shared.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
-                shared.wake.notify_one();
-                shared.closed.cancelled().await;
-                break;
+                shared.fail(port_error(&format!("receiving from {}", shared.subscription.name), &failed));
+                break shared.closed.cancelled().await;
             }
-            None => break,
+            None => {
+                shared.fail(unavailable(format!("the stream of {} ended", shared.subscription.name)));
+                break shared.closed.cancelled().await;
+            }
         }
     }
     while let Some(Some(Ok((message, handler)))) = stream.next().now_or_never() {
@@ -181,6 +181,11 @@ impl Shared {
         let changed = change(&mut self.keys(), Instant::now());
         self.wake.notify_one();
         changed
+    }
+
+    fn fail(&self, error: PortError) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.wake.notify_one();
     }
 
     fn arrived(&self, message: Message, handler: Handler) {

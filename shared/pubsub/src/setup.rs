@@ -68,7 +68,7 @@ async fn run(
             }
             None => resource.state = State::Missing,
             Some(found) => {
-                resource.drift = compare::drift(&found, &desired);
+                resource.drift = compare::drift(&found, &desired, emulator);
                 if !resource.drift.is_empty() {
                     resource.state = State::Differs;
                 }

@@ -25,6 +25,9 @@ use support::{Process, project};
 const SPEED: u32 = 4;
 /// The client sends answers within 100 ms. What is killed in between has not answered; the suite asks what holds after.
 const ANSWERS_ARE_OUT: Duration = Duration::from_millis(400);
+/// What a dead process held comes again once its ack deadline is over. Until then the emulator delivers what follows it
+/// to others; the suite asks what holds after.
+const ACK_DEADLINE: Duration = Duration::from_secs(11);
 
 struct Harness {
     project: String,
@@ -58,6 +61,7 @@ impl BusHarness for Harness {
         tokio::time::sleep(ANSWERS_ARE_OUT).await;
         let next = Process::on_emulator(&self.project).await.expect("the emulator is there");
         self.dead.push(std::mem::replace(&mut self.process, next).kill());
+        tokio::time::sleep(ACK_DEADLINE).await;
     }
 
     fn moves_time(&self) -> bool {

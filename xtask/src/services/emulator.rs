@@ -1,5 +1,7 @@
 //! Google's Pub/Sub emulator, from an installed Cloud SDK. It is a Java program and can't be had from a package registry.
 
+mod correction;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -68,11 +70,12 @@ pub(super) fn marked(place: &Place) -> Marked {
     Marked { program: "java", argument: format!("-Dparlance.services={}", place.state.display()) }
 }
 
-fn start(place: &Place, java: &Path, archive: &Archive, port: u16) -> Result<(), String> {
+fn start(place: &Place, java: &Path, archive: &Archive, port: u16) -> Result<(), Problem> {
     let marked = marked(place);
     let log = log(place);
+    let arguments = correction::arguments(place, java, &archive.file, &archive.version)?;
     let mut command = Command::new(java);
-    command.arg(&marked.argument).arg("-jar").arg(&archive.file);
+    command.arg(&marked.argument).args(arguments);
     let started = Started::start(command.args(["--host=127.0.0.1", &format!("--port={port}")]), &log)?;
     let mut is_ready = false;
     process::wait_until(DEADLINE, || {
@@ -85,12 +88,13 @@ fn start(place: &Place, java: &Path, archive: &Archive, port: u16) -> Result<(),
     let has_ended = started.has_ended();
     marked.stop(Signal::Terminate, STOP)?;
     let what = if has_ended { "ended at its start".to_owned() } else { format!("is not ready after {DEADLINE:?}") };
-    Err(format!("the Pub/Sub emulator {what}; {}", process::tail(&log)))
+    Err(format!("the Pub/Sub emulator {what}; {}", process::tail(&log)).into())
 }
 
 /// The emulator's one file.
 struct Archive {
     file: PathBuf,
+    version: String,
     what: String,
 }
 
@@ -119,8 +123,9 @@ impl Archive {
         archives.sort();
         let (version, file) = archives.pop()?;
         let sdk = fs::read_to_string(root.join("VERSION")).unwrap_or_default();
-        let what = format!("Pub/Sub emulator {version} (Cloud SDK {})", sdk.trim());
-        Some(Self { file, what })
+        let corrected = if correction::is_needed(&version) { ", corrected" } else { "" };
+        let what = format!("Pub/Sub emulator {version} (Cloud SDK {}{corrected})", sdk.trim());
+        Some(Self { file, version, what })
     }
 }
 
@@ -182,7 +187,7 @@ mod tests {
         fs::write(root.join("VERSION"), "528.0.0\n").unwrap();
         assert!(Archive::of(&root).is_none());
         fs::write(root.join("platform/pubsub-emulator/lib/cloud-pubsub-emulator-0.8.20-all.jar"), "").unwrap();
-        assert_eq!(Archive::of(&root).unwrap().what, "Pub/Sub emulator 0.8.20 (Cloud SDK 528.0.0)");
+        assert_eq!(Archive::of(&root).unwrap().what, "Pub/Sub emulator 0.8.20 (Cloud SDK 528.0.0, corrected)");
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -173,9 +173,9 @@ impl Chaos {
             Fault::Stranger => self.deliveries.strange(&mut self.random).await,
             Fault::Replay => {
                 let session = self.deliveries.session(&mut self.random).map(What::Session);
-                let what = match self.random.between(0, 3) {
-                    0 => What::Latest,
-                    1 => What::Seek,
+                let what = match self.random.between(1, 10) {
+                    1..=4 => What::Latest,
+                    5 => What::Seek,
                     _ => session.unwrap_or(What::Latest),
                 };
                 let Shared { cloud, findings, parlance, .. } = shared;

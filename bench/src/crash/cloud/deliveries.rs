@@ -2,7 +2,7 @@
 //! A subscription of its own to each topic shows what there is to repeat.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -98,7 +98,7 @@ impl Deliveries {
         let data = random.pick(&STRANGE).unwrap_or_default().to_owned();
         let ordering_key = if random.chance(50) { format!("stranger-{}", random.between(1, 9)) } else { String::new() };
         let topic = random.pick(&TOPICS).unwrap_or(TOPICS[0]);
-        self.publish(topic, PubSubMessage { data, attributes: BTreeMap::new(), ordering_key }).await;
+        self.publish(topic, PubSubMessage { data, ordering_key, ..PubSubMessage::default() }).await;
         self.findings.count("messages of strangers");
     }
 

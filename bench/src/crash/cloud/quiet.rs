@@ -1,13 +1,16 @@
 //! When all is said and done, the subscriptions are empty: whatever was delivered was answered.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use tokio::time::sleep;
 
 use super::deliveries::Deliveries;
 use crate::{
     Fallible,
-    cloud::{Cloud, Emulator, Pulled, Service},
+    cloud::{Cloud, Emulator, PubSubMessage, Pulled, Service},
     crash::findings::{Finding, Findings, Flaw},
     proc_stat::cpu_seconds,
 };
@@ -23,20 +26,26 @@ const SETTLE: Duration = Duration::from_secs(90);
 /// Stops the processes and looks for messages that are left; gives a sentence for the report.
 pub(super) async fn judge(cloud: &Cloud, deliveries: Deliveries, findings: &Findings) -> Fallible<String> {
     deliveries.stop().await;
-    wait_until_idle(cloud).await?;
-    if let Err(error) = cloud.stop_members().await {
-        findings.add(Finding::new(Flaw::Died, error.to_string()));
-    }
     let subscriptions = cloud.emulator.subscriptions().await?;
     let of_services: Vec<_> =
         subscriptions.iter().filter(|subscription| is_of_a_service(subscription.short_name())).collect();
     let deadline = of_services.iter().map(|subscription| subscription.ack_deadline_seconds).max().unwrap_or_default();
+    let deadline = Duration::from_secs(deadline) + MARGIN;
+    wait_until_idle(cloud, deadline).await?;
+    if let Err(error) = cloud.stop_members().await {
+        findings.add(Finding::new(Flaw::Died, error.to_string()));
+    }
+    let mut left = HashSet::new();
     let since = Instant::now();
-    while since.elapsed() < Duration::from_secs(deadline) + MARGIN {
+    while since.elapsed() < deadline {
         for subscription in &of_services {
             let name = subscription.short_name();
             for Pulled { message, .. } in cloud.emulator.pull(name).await? {
-                findings.add(Finding::new(Flaw::Unanswered, format!("left in {name}: {message:?}")));
+                let PubSubMessage { message_id, attributes, ordering_key, .. } = message;
+                if left.insert((name, message_id.clone())) {
+                    let what = format!("{message_id} of {ordering_key} is left in {name}: {attributes:?}");
+                    findings.add(Finding::new(Flaw::Unanswered, what));
+                }
             }
         }
         sleep(PAUSE).await;
@@ -47,8 +56,9 @@ pub(super) async fn judge(cloud: &Cloud, deliveries: Deliveries, findings: &Find
         dead.push_str(&format!("; {count} dead letters in {}", subscription.short_name()));
     }
     Ok(format!(
-        "{} subscriptions were looked at for {deadline} s and more after the services had stopped{dead}",
-        of_services.len()
+        "{} subscriptions were looked at for {} s after the services had stopped{dead}",
+        of_services.len(),
+        deadline.as_secs()
     ))
 }
 
@@ -71,12 +81,13 @@ async fn drain(emulator: &Emulator, subscription: &str) -> Fallible<usize> {
     }
 }
 
-/// Until the workers have used no CPU time to speak of for a while.
-async fn wait_until_idle(cloud: &Cloud) -> Fallible<()> {
+/// Until the workers have used no CPU time to speak of for so long: longer than a message waits that a process held which was
+/// killed.
+async fn wait_until_idle(cloud: &Cloud, quiet: Duration) -> Fallible<()> {
     let since = Instant::now();
     let mut quiet_since = since;
     let mut used = worked(cloud).await?;
-    while quiet_since.elapsed() < MARGIN && since.elapsed() < SETTLE {
+    while quiet_since.elapsed() < quiet && since.elapsed() < SETTLE {
         sleep(PAUSE).await;
         let now = worked(cloud).await?;
         if now - used > IDLE_SECONDS {

@@ -19,7 +19,8 @@ pub(super) enum What {
     Session(String),
     /// The latest requests of all sessions, from the durable record.
     Latest,
-    /// What the bus keeps of the last half minute.
+    /// All that the bus keeps. Not since a later time: Pub/Sub takes what is older than that for acknowledged, also what
+    /// nobody has worked on yet.
     Seek,
 }
 
@@ -28,7 +29,7 @@ pub(super) async fn replay(cloud: Arc<Cloud>, findings: Arc<Findings>, parlance:
     let (arguments, name) = match &what {
         What::Session(session) => (vec!["--session", session], "of a session"),
         What::Latest => (vec!["--since", "20s"], "of the last 20 s"),
-        What::Seek => (vec!["--seek", "--since", "30s"], "by seek, of the last 30 s"),
+        What::Seek => (vec!["--seek", "--since", "1d"], "of everything, by seek"),
     };
     let database = &cloud.database;
     let mut command = Command::new(parlance);

@@ -22,10 +22,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Of every key, messages come in order, one at a time, and none is lost, whatever happens to them.
 pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut harness: H) {
     harness.bus().ensure(&[PATIENT]).await.unwrap();
-    for seed in 1..=if harness.moves_time() { 6 } else { 2 } {
+    for seed in 1..=if harness.moves_time() { 6 } else { 1 } {
         let consumer = consumer(&harness, PATIENT).await;
-        let mut run =
-            Run { seed, random: Rng::with_seed(seed), consumer, published: 0, keys: BTreeMap::new(), past: Vec::new() };
+        let mut run = Run {
+            seed,
+            moves_time: harness.moves_time(),
+            random: Rng::with_seed(seed),
+            consumer,
+            published: 0,
+            keys: BTreeMap::new(),
+            past: Vec::new(),
+        };
         for _ in 0..STEPS {
             run.step(&mut harness).await;
             harness.check().await;
@@ -36,6 +43,7 @@ pub async fn order_holds_under_random_answers_and_crashes<H: BusHarness>(mut har
 
 struct Run {
     seed: u64,
+    moves_time: bool,
     random: Rng,
     consumer: Consumer,
     published: u32,
@@ -84,8 +92,15 @@ impl Run {
         let delivery = next(&mut self.consumer).await;
         let key = self.keys.get_mut(&delivery.received.ordering_key).expect("a key of this run");
         assert!(key.out.is_none(), "two of {} are out (seed {})", delivery.received.ordering_key, self.seed);
-        assert!(!key.backing_off, "{} came too early (seed {})", delivery.received.event.id(), self.seed);
+        // Where time goes by as it will, the wait may be over.
+        assert!(
+            !(key.backing_off && self.moves_time),
+            "{} came too early (seed {})",
+            delivery.received.event.id(),
+            self.seed
+        );
         assert_eq!(Some(delivery.received.event.id()), key.waiting.front().map(String::as_str), "seed {}", self.seed);
+        key.backing_off = false;
         key.out = Some(delivery);
     }
 

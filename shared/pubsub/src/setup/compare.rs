@@ -12,7 +12,10 @@ struct Field {
     changeable: bool,
 }
 
-pub(super) fn drift(found: &Desired, wanted: &Desired) -> Vec<Drift> {
+/// The emulator refuses to change it.
+const NOT_ON_THE_EMULATOR: &str = "expiration_policy";
+
+pub(super) fn drift(found: &Desired, wanted: &Desired, emulator: bool) -> Vec<Drift> {
     fields(found)
         .into_iter()
         .zip(fields(wanted))
@@ -21,7 +24,7 @@ pub(super) fn drift(found: &Desired, wanted: &Desired) -> Vec<Drift> {
             field: is.name,
             is: is.value,
             should_be: should_be.value,
-            changeable: is.changeable,
+            changeable: is.changeable && !(emulator && is.name == NOT_ON_THE_EMULATOR),
             changed: false,
         })
         .collect()

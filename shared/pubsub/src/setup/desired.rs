@@ -125,7 +125,7 @@ pub(super) fn all(
     let letters = subscriptions.iter().map(|subscription| letters_subscription(names, subscription, emulator));
     let main = subscriptions.iter().map(|subscription| {
         let target = options.push.iter().find(|target| target.subscription == subscription.name);
-        main_subscription(names, subscription, target)
+        main_subscription(names, subscription, target, emulator)
     });
     topics.chain(letters).chain(main).collect()
 }
@@ -134,7 +134,7 @@ fn days(days: i64) -> Duration {
     Duration::clamp(days * 24 * 3600, 0)
 }
 
-fn main_subscription(names: &Names, subscription: &Subscription, push: Option<&PushTarget>) -> Wanted {
+fn main_subscription(names: &Names, subscription: &Subscription, push: Option<&PushTarget>, emulator: bool) -> Wanted {
     let backoff = |wait: std::time::Duration| {
         let wait = wait.min(LONGEST_BACKOFF);
         Duration::clamp(
@@ -156,8 +156,12 @@ fn main_subscription(names: &Names, subscription: &Subscription, push: Option<&P
         .set_message_retention_duration(days(RETENTION_DAYS))
         .set_retain_acked_messages(true)
         .set_expiration_policy(ExpirationPolicy::new())
-        .set_retry_policy(retry)
         .set_dead_letter_policy(second_net);
+    // With it, the emulator puts what a dead puller held behind what it has not delivered yet. The waits between retries
+    // of what is pulled are our own.
+    if !emulator || push.is_some() {
+        wanted = wanted.set_retry_policy(retry);
+    }
     if let Some(target) = push {
         wanted = wanted.set_ack_deadline_seconds(PUSH_ACK_DEADLINE).set_push_config(push_config(target));
     }

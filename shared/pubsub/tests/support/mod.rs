@@ -1,10 +1,19 @@
 //! The emulator, and buses on it as if each were a process of its own.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part; a test says why it is not run"
+)]
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use cloudevents::{AttributesReader as _, Event, EventBuilder as _, EventBuilderV10};
 use parlance_pubsub::{PubSubBus, PubSubOptions};
-use parlance_shared::Lifecycle;
+use parlance_shared::{
+    Lifecycle,
+    port::bus::{Bus as _, BusAdmin as _, DeadLetter, DeadLetters, Deliveries, Delivery, Outcome, Subscription, Topic},
+};
 use tokio::runtime::Runtime;
 
 /// Where the emulator is; `None` where there is none: then the test says so, and passes unless `CI=true`.
@@ -64,14 +73,48 @@ impl Drop for Process {
     }
 }
 
-/// Waits until it holds.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("{what}"));
+pub const TOPIC: Topic = Topic("topic-of-tests");
+pub const MAIN: Subscription = Subscription {
+    name: "main-of-tests",
+    topic: TOPIC,
+    lease: Duration::from_secs(5),
+    retry_min: Duration::from_millis(50),
+    retry_max: Duration::from_secs(1),
+    max_unanswered: 5,
+};
+
+pub fn event(id: &str) -> Event {
+    let data = serde_json::json!({ "id": id });
+    EventBuilderV10::new().id(id).ty("test").source("//test").data("application/json", data).build().unwrap()
 }
 
-pub type Shared<T> = Arc<std::sync::Mutex<T>>;
+pub async fn publish(bus: &PubSubBus, key: &str, id: &str) {
+    bus.publish(TOPIC, key, event(id)).await.expect("a publish");
+}
+
+pub async fn next(consumer: &mut Box<dyn Deliveries>) -> Delivery {
+    let coming = tokio::time::timeout(Duration::from_secs(20), consumer.next()).await;
+    coming.expect("a delivery must come").expect("a delivery")
+}
+
+pub async fn next_is(consumer: &mut Box<dyn Deliveries>, id: &str) -> Delivery {
+    let delivery = next(consumer).await;
+    assert_eq!(delivery.received.event.id(), id);
+    delivery
+}
+
+pub async fn settle(delivery: Delivery, outcome: Outcome) {
+    delivery.lease.settle(outcome).await.expect("an answer");
+}
+
+pub async fn letters(bus: &PubSubBus) -> (Box<dyn DeadLetters>, Vec<DeadLetter>) {
+    let mut pass = bus.dead_letters(MAIN).await.expect("a look");
+    let mut letters = Vec::new();
+    loop {
+        let page = pass.next_page().await.expect("a page");
+        if page.is_empty() {
+            return (pass, letters);
+        }
+        letters.extend(page);
+    }
+}

@@ -39,7 +39,7 @@ async fn messages_are_accepted_meanwhile_also_by_an_instance_that_starts_without
         assert_eq!(instance.try_stream(&accepted.task, None).await.err(), Some(503));
     }
     assert!(!worker.is_ready().await);
-    worker.process.says("could not").await;
+    worker.process.says("not listening to the database").await;
 
     world.to_database.heal();
     for (instance, accepted, text) in

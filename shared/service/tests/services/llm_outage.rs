@@ -38,7 +38,7 @@ async fn a_turn_that_failed_is_answered_once_the_model_is_back_and_its_letter_re
     assert_eq!(world.mock.requests().len(), 2);
 
     let letters = eventually("the dead letter", async || {
-        let listed = world.operate("dead-letters list").await;
+        let listed = world.operate("dead-letters list --subscription llm-worker").await;
         listed.as_array().cloned().filter(|letters| !letters.is_empty())
     })
     .await;
@@ -47,9 +47,9 @@ async fn a_turn_that_failed_is_answered_once_the_model_is_back_and_its_letter_re
     assert_eq!((&letters[0]["task_id"], &letters[0]["session_id"]), (&accepted.task.into(), &accepted.session.into()));
 
     is_away.store(false, Ordering::SeqCst);
-    let dry = world.operate("dead-letters redrive --all").await;
+    let dry = world.operate("dead-letters redrive --subscription llm-worker").await;
     assert_eq!((&dry["dry_run"], &dry["matched"]), (&true.into(), &1.into()), "{dry}");
-    let redriven = world.operate("dead-letters redrive --all --yes").await;
+    let redriven = world.operate("dead-letters redrive --subscription llm-worker --yes").await;
     assert_eq!(redriven["redriven"], 1, "{redriven}");
     let task = letters[0]["task_id"].as_str().unwrap();
     eventually("the task is answered anew", async || (ingest.task(task).await["status"] == "completed").then_some(()))
@@ -66,5 +66,5 @@ async fn a_turn_that_failed_is_answered_once_the_model_is_back_and_its_letter_re
     assert_eq!(reply_of(&after_the_end), expected_reply("is anybody there?", TOKENS), "{after_the_end:?}");
     let session = letters[0]["session_id"].as_str().unwrap();
     assert_eq!(ingest.recorded(session, 2).await[1], expected_reply("is anybody there?", TOKENS));
-    assert_eq!(world.operate("dead-letters list").await, serde_json::json!([]));
+    assert_eq!(world.operate("dead-letters list --subscription llm-worker").await, serde_json::json!([]));
 }

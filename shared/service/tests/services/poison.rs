@@ -49,7 +49,8 @@ async fn poison_blocks_neither_other_sessions_nor_its_own() {
         .await;
         let mut data: Vec<_> = letters.iter().map(|letter| letter.data.clone()).collect();
         let mut expected: Vec<_> = poison.iter().map(|message| message.data.clone()).collect();
-        (data.sort(), expected.sort());
+        data.sort();
+        expected.sort();
         assert_eq!(data, expected, "{subscription}");
         for letter in &letters {
             assert!(!letter.attributes["parlance-dead-reason-code"].is_empty(), "{letter:?}");

@@ -16,6 +16,7 @@ pub struct World {
     pub pubsub: PubSub,
     pub to_pubsub: Proxy,
     pub to_database: Proxy,
+    emulator: String,
     settings: Vec<(&'static str, String)>,
     /// Where the services are started: none may leave anything there.
     folder: TempDir,
@@ -65,7 +66,16 @@ impl World {
             ("LLM_MODEL", "mock-model".to_owned()),
         ];
         let pubsub = PubSub::new(&emulator, &project);
-        Self { mock, pubsub, to_pubsub, to_database, settings, folder: tempfile::tempdir().unwrap(), database }
+        Self {
+            mock,
+            pubsub,
+            to_pubsub,
+            to_database,
+            emulator,
+            settings,
+            folder: tempfile::tempdir().unwrap(),
+            database,
+        }
     }
 
     /// One more variable, or another value, for what is started from now on.
@@ -81,6 +91,14 @@ impl World {
         let mut command = program(name);
         command.current_dir(self.folder.path()).envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// A program with a proxy of its own before the emulator.
+    pub async fn another_way_to_pubsub(&self, name: &str) -> (Proxy, Command) {
+        let proxy = Proxy::before(self.emulator.clone()).await;
+        let mut command = self.command(name);
+        command.env("PUBSUB_EMULATOR_HOST", proxy.address.to_string());
+        (proxy, command)
     }
 
     /// Nothing was left where the services were started.
