@@ -1,6 +1,9 @@
 //! Which dead letters a command is about.
 
+use std::cell::RefCell;
+
 use clap::Args;
+use futures_util::future::try_join_all;
 use parlance_shared::{
     Clock, SessionId, TaskId,
     port::bus::{DeadLetter, DeadLetters, Subscription},
@@ -86,33 +89,34 @@ pub(super) struct Found<T> {
 }
 
 impl Chosen<'_> {
-    /// Looks through everything. The letters are gathered first and changed afterwards, so that one which is given up anew
-    /// meanwhile is not met a second time.
+    /// Looks through everything, all subscriptions at once: on some buses the end of each shows only by waiting. The letters
+    /// are gathered first and changed afterwards, so that one which is given up anew meanwhile is not met a second time.
     pub(super) async fn find<T>(
         &self,
         operator: &Operator,
-        mut keep: impl FnMut(DeadLetter) -> T,
+        keep: impl Fn(DeadLetter) -> T,
     ) -> Result<Vec<Found<T>>, Stop> {
-        let mut progress = Progress::new("looked at", None);
-        let mut left = self.selection.limit.unwrap_or(usize::MAX);
-        let mut all = Vec::new();
-        for subscription in subscriptions(&self.selection.subscriptions) {
+        let limit = self.selection.limit.unwrap_or(usize::MAX);
+        let progress = RefCell::new(Progress::new("looked at", None));
+        let looks = subscriptions(&self.selection.subscriptions).into_iter().map(async |subscription| {
             let mut look = in_time(operator.admin.dead_letters(subscription)).await?;
             let mut letters = Vec::new();
-            while left > 0 {
+            while letters.len() < limit {
                 let page = in_time(look.next_page()).await?;
                 if page.is_empty() {
                     break;
                 }
-                for letter in page {
-                    progress.step();
-                    if left > 0 && self.matches(&letter) {
-                        left -= 1;
-                        letters.push(keep(letter));
-                    }
-                }
+                page.iter().for_each(|_| progress.borrow_mut().step());
+                let wanted = page.into_iter().filter(|letter| self.matches(letter));
+                letters.extend(wanted.take(limit - letters.len()).map(&keep));
             }
-            all.push(Found { look, letters });
+            Ok::<_, Stop>(Found { look, letters })
+        });
+        let mut all = try_join_all(looks).await?;
+        let mut left = limit;
+        for found in &mut all {
+            found.letters.truncate(left);
+            left -= found.letters.len();
         }
         Ok(all)
     }

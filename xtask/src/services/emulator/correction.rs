@@ -41,8 +41,14 @@ fn compile(place: &Place, java: &Path, archive: &Path) -> Result<PathBuf, Proble
     // Of the same kit as the `java` that runs it.
     let beside = java.with_file_name("javac");
     let compiler = if beside.is_file() { beside } else { PathBuf::from("javac") };
-    let compiled =
-        Command::new(compiler).arg("-cp").arg(archive).arg("-d").arg(&folder).arg(&source).stdin(Stdio::null()).output();
+    let compiled = Command::new(compiler)
+        .arg("-cp")
+        .arg(archive)
+        .arg("-d")
+        .arg(&folder)
+        .arg(&source)
+        .stdin(Stdio::null())
+        .output();
     match compiled {
         Ok(output) if output.status.success() => Ok(folder),
         Ok(output) => Err(format!("javac failed: {}", String::from_utf8_lossy(&output.stderr).trim()).into()),
