@@ -4,8 +4,10 @@
 mod database;
 mod emulator;
 mod member;
+mod own;
 mod parts;
 mod postgres;
+mod servers;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -21,6 +23,7 @@ pub use self::{
     member::{Held, Member, Service},
     parts::Parts,
     postgres::{Ending, Postgres},
+    servers::Servers,
 };
 use crate::{
     Fallible,
@@ -62,25 +65,25 @@ impl Cloud {
     /// When a part is missing or does not come up.
     pub async fn start(
         programs: &Programs,
-        parts: &Parts,
-        postgres: &Arc<Postgres>,
+        servers: &Servers,
         options: &CloudOptions,
         mock_log: u32,
         folder: &Path,
     ) -> Fallible<Self> {
+        let Servers { postgres, emulator: at, .. } = servers;
         let database = Database::make(Arc::clone(postgres), programs).await?;
-        let emulator = Emulator::new(parts.emulator, &format!("bench-{:012x}", fastrand::u64(..) >> 16));
+        let emulator = Emulator::new(*at, &format!("bench-{:012x}", fastrand::u64(..) >> 16));
         let mock = Process::start_mock(&programs.mock, mock_log).await?;
         let secret: String = (0..64).map(|_| fastrand::digit(16)).collect();
         let mut members = Vec::new();
         for service in Service::ALL {
             for number in 0..options.of_each {
                 let postgres_proxy = proxy(options.is_proxied, postgres.address()).await?;
-                let pubsub_proxy = proxy(options.is_proxied, parts.emulator).await?;
+                let pubsub_proxy = proxy(options.is_proxied, *at).await?;
                 let address = |proxy: &Option<Proxy>, real| proxy.as_ref().map_or(real, |proxy| proxy.address);
                 let mut settings = vec![
                     ("DATABASE_URL", database.url_at(address(&postgres_proxy, postgres.address()))?),
-                    ("PUBSUB_EMULATOR_HOST", address(&pubsub_proxy, parts.emulator).to_string()),
+                    ("PUBSUB_EMULATOR_HOST", address(&pubsub_proxy, *at).to_string()),
                     ("PUBSUB_PROJECT_ID", emulator.project().to_owned()),
                 ];
                 match service {

@@ -41,6 +41,8 @@ pub struct Load {
     pub tokens: u32,
     /// Between tokens, in milliseconds.
     pub token_delay_ms: u32,
+    /// Before each turn a conversation pauses for up to so many milliseconds, chosen at random.
+    pub pause_ms: u64,
     /// When a conversation ends.
     pub until: Until,
 }
@@ -143,6 +145,9 @@ async fn run<C: Conversation>(load: Load, conversation: impl Fn(u64) -> C) -> Fa
                     Until::Elapsed(_) => began.elapsed() >= WARM_UP,
                     Until::Turns(_) => turn_number >= WARM_UP_TURNS,
                 };
+                if load.pause_ms > 0 {
+                    sleep(Duration::from_millis(fastrand::u64(..=load.pause_ms))).await;
+                }
                 let turn = timeout(REPLY_TIMEOUT, conversation.turn(load)).await.map_err(|_| "a reply hangs")??;
                 measured.all_replies += 1;
                 if is_counted {

@@ -2,27 +2,25 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::Stdio,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tokio::{
-    process::Command,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use url::Url;
 
-use super::Parts;
+use super::{
+    own::Own,
+    parts::{POSTGRES_URL, Parts},
+};
 use crate::{
     Fallible,
     proc_stat::{family_cpu_seconds, parent},
     process::signal,
 };
 
-/// Starting and stopping a Postgres on a busy machine.
+/// A stop on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const QUERY: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -46,19 +44,13 @@ pub struct Postgres {
     pid: Mutex<u32>,
 }
 
-#[derive(Debug)]
-struct Own {
-    xtask: PathBuf,
-    instance: String,
-}
-
 impl Postgres {
     /// A server of our own under this name, else the one that others use as well.
     ///
     /// # Errors
     /// When neither answers.
     pub async fn start(parts: &Parts, instance: &str) -> Fallible<Self> {
-        let own = parts.xtask.clone().map(|xtask| Own { xtask, instance: instance.to_owned() });
+        let own = parts.own(instance, "postgres", POSTGRES_URL);
         let url = match &own {
             Some(own) => own.up().await?,
             None => parts.postgres_url.clone(),
@@ -162,7 +154,7 @@ impl Postgres {
     /// When it does not stop.
     pub async fn remove(&self) -> Fallible<()> {
         match &self.own {
-            Some(own) => own.xtask("down").await.map(drop),
+            Some(own) => own.down().await,
             None => Ok(()),
         }
     }
@@ -182,29 +174,5 @@ impl Postgres {
         .await??;
         *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = u32::try_from(pid)?;
         Ok(())
-    }
-}
-
-impl Own {
-    /// Starts it unless it runs; gives the URL of its superuser.
-    async fn up(&self) -> Fallible<String> {
-        let said = self.xtask("up").await?;
-        let (_, rest) = said.split_once("PARLANCE_TEST_POSTGRES_URL='").ok_or("no URL of Postgres was told")?;
-        Ok(rest.split('\'').next().unwrap_or_default().to_owned())
-    }
-
-    async fn xtask(&self, command: &str) -> Fallible<String> {
-        let mut xtask = Command::new(&self.xtask);
-        xtask.args(["services", "--instance", &self.instance, command, "postgres"]);
-        for variable in Parts::variables() {
-            // Otherwise it would take what is there already.
-            xtask.env_remove(variable);
-        }
-        let output = timeout(PATIENCE, xtask.stdin(Stdio::null()).output()).await??;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("cargo xtask services {command} postgres: {said}").into());
-        }
-        Ok(String::from_utf8(output.stdout)?)
     }
 }

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Fallible,
-    cloud::{Cloud, CloudOptions, Parts, Postgres},
+    cloud::{Cloud, CloudOptions, Parts, Servers},
     process::Programs,
     random::Random,
 };
@@ -56,7 +56,7 @@ pub struct CloudCrashTest {
     pub pause: Duration,
     /// From its acceptance, a task must end within this.
     pub patience: Duration,
-    /// The name of a Postgres of its own.
+    /// The name of servers of its own.
     pub instance: &'static str,
 }
 
@@ -65,10 +65,9 @@ pub struct CloudCrashTest {
 /// # Errors
 /// When the parts can't be run at all.
 pub async fn run(test: CloudCrashTest, programs: &Programs, folder: &Path) -> Fallible<(String, bool)> {
-    let parts = Parts::find().await?;
-    let postgres = Arc::new(Postgres::start(&parts, test.instance).await?);
-    let ran = run_on(test, programs, &parts, &postgres, folder).await;
-    let removed = postgres.remove().await;
+    let servers = Servers::start(&Parts::find().await?, test.instance).await?;
+    let ran = run_on(test, programs, &servers, folder).await;
+    let removed = servers.remove().await;
     let report = ran?;
     removed?;
     Ok(report)
@@ -77,8 +76,7 @@ pub async fn run(test: CloudCrashTest, programs: &Programs, folder: &Path) -> Fa
 async fn run_on(
     test: CloudCrashTest,
     programs: &Programs,
-    parts: &Parts,
-    postgres: &Arc<Postgres>,
+    servers: &Servers,
     folder: &Path,
 ) -> Fallible<(String, bool)> {
     let mut random = Random::new(test.seed);
@@ -93,7 +91,7 @@ async fn run_on(
             ("TURN_RETRY_BUDGET", "10m".to_owned()),
         ],
     };
-    let cloud = Arc::new(Cloud::start(programs, parts, postgres, &options, MOCK_LOG, folder).await?);
+    let cloud = Arc::new(Cloud::start(programs, servers, &options, MOCK_LOG, folder).await?);
     let findings = Arc::new(Findings::default());
     let timeline = Arc::new(Timeline::default());
     let world = World {
@@ -131,7 +129,11 @@ async fn run_on(
     let (mut text, is_kept) = report(&findings, test.seed);
     text.push_str(&format!(
         "{unanswered}\n{}; {:.1} s of talk, {:.1} s of audit\n",
-        if postgres.is_own() { "Postgres was stopped and crashed for real" } else { "Postgres was only cut off" },
+        if servers.postgres.is_own() {
+            "Postgres was stopped and crashed for real"
+        } else {
+            "Postgres was only cut off"
+        },
         talked.as_secs_f64(),
         audited.as_secs_f64()
     ));

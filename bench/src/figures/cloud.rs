@@ -6,30 +6,30 @@ mod live;
 mod services;
 mod throughput;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use crate::{
     Fallible, Stop,
-    cloud::{Cloud, CloudOptions, Parts, Postgres},
+    cloud::{Cloud, CloudOptions, Parts, Servers},
     figure::Figure,
     process::Programs,
 };
 
 /// Every figure is measured so many times; the median counts.
 const RUNS: usize = 3;
-/// The name of a Postgres of our own.
+/// The name of servers of our own.
 const INSTANCE: &str = "bench-speed";
 
 /// Runs one of [`super::CLOUD_NAMES`].
 pub(super) async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
-    let rig = Rig::new(programs).await?;
+    let mut rig = Rig::new(programs).await?;
     let measured = match name {
-        "cloud-first-token" => first_token::measure(&rig).await,
-        "cloud-throughput" => throughput::measure(&rig).await,
-        "cloud-live" => live::measure(&rig).await,
-        "cloud-services" => services::measure(&rig).await,
+        "cloud-first-token" => first_token::measure(&mut rig).await,
+        "cloud-throughput" => throughput::measure(&mut rig).await,
+        "cloud-live" => live::measure(&mut rig).await,
+        "cloud-services" => services::measure(&mut rig).await,
         _ => Err(Stop::from(format!("no benchmark {name:?}"))),
     };
     rig.finish(measured).await
@@ -38,27 +38,26 @@ pub(super) async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Fig
 /// What all of them start from.
 struct Rig {
     programs: Programs,
-    parts: Parts,
-    postgres: Arc<Postgres>,
+    servers: Servers,
     folder: TempDir,
 }
 
 impl Rig {
     async fn new(programs: &Programs) -> Fallible<Self> {
-        let parts = Parts::find().await?;
-        let postgres = Arc::new(Postgres::start(&parts, INSTANCE).await?);
-        Ok(Self { programs: programs.clone(), parts, postgres, folder: tempfile::tempdir()? })
+        let servers = Servers::start(&Parts::find().await?, INSTANCE).await?;
+        Ok(Self { programs: programs.clone(), servers, folder: tempfile::tempdir()? })
     }
 
-    /// One process of each service on a fresh database.
-    async fn cloud(&self, settings: Vec<(&'static str, String)>) -> Fallible<Cloud> {
-        let options = CloudOptions { of_each: 1, is_proxied: false, settings };
-        Cloud::start(&self.programs, &self.parts, &self.postgres, &options, 0, self.folder.path()).await
+    /// One process of each service on a fresh database and a fresh emulator.
+    async fn cloud(&mut self) -> Fallible<Cloud> {
+        self.servers.renew_emulator().await?;
+        let options = CloudOptions { of_each: 1, is_proxied: false, settings: Vec::new() };
+        Cloud::start(&self.programs, &self.servers, &options, 0, self.folder.path()).await
     }
 
-    /// Gives the database server back, and keeps the logs of what failed.
+    /// Gives the servers back, and keeps the logs of what failed.
     async fn finish<T>(self, measured: Fallible<T>) -> Fallible<T> {
-        let removed = self.postgres.remove().await;
+        let removed = self.servers.remove().await;
         match measured {
             Ok(measured) => removed.map(|()| measured),
             Err(error) => {
@@ -68,12 +67,12 @@ impl Rig {
         }
     }
 
-    /// What the reader must know of the server.
-    fn about_postgres(&self) -> &'static str {
-        if self.postgres.is_own() {
-            "a Postgres of its own"
+    /// What the reader must know of the servers.
+    fn about_servers(&self) -> &'static str {
+        if self.servers.are_own() {
+            "Postgres and emulator were the run's own"
         } else {
-            "a Postgres that others may have used at the same time"
+            "others may have used Postgres and the emulator at the same time"
         }
     }
 }

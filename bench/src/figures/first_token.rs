@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Short replies, slow enough that the first token comes alone.
-const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, until: Until::Turns(250) };
+const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, pause_ms: 0, until: Until::Turns(250) };
 
 pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
     let server = rig.ready_server("first-token").await?;

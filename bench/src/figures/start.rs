@@ -16,10 +16,15 @@ use crate::{
 
 const STARTS: usize = 10;
 /// What the data folder holds before: some thousand replies.
-const FILL: Load =
-    Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Elapsed(Duration::from_secs(4)) };
+const FILL: Load = Load {
+    conversations: 20,
+    tokens: 100,
+    token_delay_ms: 0,
+    pause_ms: 0,
+    until: Until::Elapsed(Duration::from_secs(4)),
+};
 /// What each start does before its memory is taken.
-const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Turns(5) };
+const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, pause_ms: 0, until: Until::Turns(5) };
 const QUIET: Duration = Duration::from_secs(2);
 const MEMORY_RUNS: usize = 3;
 

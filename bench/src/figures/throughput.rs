@@ -12,7 +12,13 @@ use crate::{
 };
 
 fn load(conversations: u32, seconds: u64) -> Load {
-    Load { conversations, tokens: 100, token_delay_ms: 0, until: Until::Elapsed(Duration::from_secs(seconds)) }
+    Load {
+        conversations,
+        tokens: 100,
+        token_delay_ms: 0,
+        pause_ms: 0,
+        until: Until::Elapsed(Duration::from_secs(seconds)),
+    }
 }
 
 /// The figures of one number of conversations, run by run: through Parlance and straight to the mock.

@@ -18,7 +18,7 @@
 //! | `retry_after=TEXT` | header of a 429 or 500 |
 //! | `echo=1` | the first token says how many messages the prompt had |
 //! | `vary=1` | the reply differs from request to request |
-//! | `stamp=1` | each token says when it was sent ([`STAMP_MARK`]), so that its reader can tell how long it took |
+//! | `stamp=1` | each token says when it was sent ([`read_stamp`]), so that its reader can tell how long it took |
 
 mod behaviour;
 mod chat;
@@ -38,5 +38,5 @@ pub use self::{
     reply_text::{BIG_REPLY_BYTES, expected_big_reply, expected_counted_reply, expected_reply, expected_varied_reply},
     script::{Incoming, Script},
     server::{MockLlm, run},
-    stamp::{STAMP_DIGITS, STAMP_MARK},
+    stamp::{STAMP_DIGITS, STAMP_MARK, read_stamp},
 };

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use parlance_mock_llm::{Behaviour, Fault, MockLlm, STAMP_DIGITS, STAMP_MARK, Script, expected_reply};
+use parlance_mock_llm::{Behaviour, Fault, MockLlm, STAMP_DIGITS, STAMP_MARK, Script, expected_reply, read_stamp};
 use serde_json::{Value, json};
 
 fn send(mock: &MockLlm, method: &str, path: &str, body: &str) -> TcpStream {
@@ -53,7 +53,7 @@ fn stamped_tokens_say_when_they_were_sent() {
     let body = question("now [[mock tokens=3 delay_ms=5 stamp=1]]", true);
     let answer = call(&mock, "POST", "/v1/chat/completions", &body);
     let after_mark = answer.split(char::from(STAMP_MARK)).skip(1);
-    let stamps: Vec<u64> = after_mark.map(|rest| rest[..STAMP_DIGITS].parse().unwrap()).collect();
+    let stamps: Vec<i64> = after_mark.map(|rest| read_stamp(&rest.as_bytes()[..STAMP_DIGITS]).unwrap()).collect();
     assert_eq!(stamps.len(), 3, "{answer}");
     assert!(stamps.windows(2).all(|pair| pair[1] > pair[0] + 1_000), "{stamps:?}");
 }

@@ -8,11 +8,12 @@ use crate::{
     stats::{median, percentile},
 };
 
-/// Short replies, slow enough that the first token comes alone.
-const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, until: Until::Turns(150) };
+/// Short replies, slow enough that the first token comes alone. The emulator looks for new messages every 50 ms: a turn that
+/// always began right after the last one would always meet it at the same moment.
+const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, pause_ms: 100, until: Until::Turns(150) };
 
-pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
-    let cloud = rig.cloud(Vec::new()).await?;
+pub(super) async fn measure(rig: &mut Rig) -> Fallible<Vec<Figure>> {
+    let cloud = rig.cloud().await?;
     let api = cloud.api()?;
     let (mut runs, mut straight) = (Vec::new(), Vec::new());
     let (mut p99, mut accept, mut hops) = (Vec::new(), Vec::new(), Vec::new());

@@ -53,7 +53,7 @@ struct Run {
     wal_per_token: f64,
 }
 
-pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
+pub(super) async fn measure(rig: &mut Rig) -> Fallible<Vec<Figure>> {
     let (mut runs, mut straight) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         runs.push(through_parlance(rig).await?);
@@ -77,7 +77,7 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
     );
     let others = format!(
         "{}; CPU s per million tokens beside it: llm-worker {:.1}, ingest-api {:.1}, mock {:.1}, client {:.1}",
-        rig.about_postgres(),
+        rig.about_servers(),
         cpu(0),
         cpu(1),
         cpu(2),
@@ -96,8 +96,8 @@ fn content(number: usize) -> String {
     format!("Live stream {number}. [[mock tokens={TOKENS} delay_ms={TOKEN_MS} stamp=1]]")
 }
 
-async fn through_parlance(rig: &Rig) -> Fallible<Run> {
-    let cloud = rig.cloud(Vec::new()).await?;
+async fn through_parlance(rig: &mut Rig) -> Fallible<Run> {
+    let cloud = rig.cloud().await?;
     let api = cloud.api()?;
     let mut pids = Vec::new();
     for member in cloud.members.iter().take(2).rev() {
@@ -105,9 +105,9 @@ async fn through_parlance(rig: &Rig) -> Fallible<Run> {
     }
     pids.extend([cloud.mock.pid, std::process::id()]);
     let window = async {
-        let before = (cpu_of(&pids)?, rig.postgres.cpu_seconds()?, rig.postgres.wal_bytes().await?);
+        let before = (cpu_of(&pids)?, rig.servers.postgres.cpu_seconds()?, rig.servers.postgres.wal_bytes().await?);
         sleep(WINDOW).await;
-        let after = (cpu_of(&pids)?, rig.postgres.cpu_seconds()?, rig.postgres.wal_bytes().await?);
+        let after = (cpu_of(&pids)?, rig.servers.postgres.cpu_seconds()?, rig.servers.postgres.wal_bytes().await?);
         Fallible::Ok((before, after))
     };
     let (arrivals, (before, after)) = streams(window, move |number| open(api, number), End::Done).await?;

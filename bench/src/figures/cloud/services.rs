@@ -16,7 +16,7 @@ use crate::{
 
 const STARTS: usize = 10;
 /// What they do before their memory is taken: 500 replies, warm-up included.
-const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Turns(5) };
+const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, pause_ms: 0, until: Until::Turns(5) };
 const QUIET: Duration = Duration::from_secs(10);
 const MIB: f64 = 1024.0;
 
@@ -29,10 +29,10 @@ struct Seen {
     proportional: Vec<f64>,
 }
 
-pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
+pub(super) async fn measure(rig: &mut Rig) -> Fallible<Vec<Figure>> {
     let mut seen: [Seen; 3] = Default::default();
     for _ in 0..RUNS {
-        let cloud = rig.cloud(Vec::new()).await?;
+        let cloud = rig.cloud().await?;
         sleep(QUIET).await;
         for (seen, service) in seen.iter_mut().zip(Service::ALL) {
             seen.fresh.push(resident_kib(pid(&cloud, service).await?)? / MIB);
@@ -47,7 +47,7 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
         }
         cloud.stop().await?;
     }
-    let cloud = rig.cloud(Vec::new()).await?;
+    let cloud = rig.cloud().await?;
     for _ in 0..STARTS {
         for (seen, service) in seen.iter_mut().zip(Service::ALL) {
             for member in cloud.of(service) {

@@ -12,20 +12,25 @@ use crate::{
     stats::{median, percentile},
 };
 
-const LOAD: Load =
-    Load { conversations: 20, tokens: 100, token_delay_ms: 0, until: Until::Elapsed(Duration::from_secs(10)) };
+const LOAD: Load = Load {
+    conversations: 20,
+    tokens: 100,
+    token_delay_ms: 0,
+    pause_ms: 0,
+    until: Until::Elapsed(Duration::from_secs(10)),
+};
 
-pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
+pub(super) async fn measure(rig: &mut Rig) -> Fallible<Vec<Figure>> {
     let (mut runs, mut straight) = (Vec::new(), Vec::new());
     let (mut accept, mut first, mut services_cpu, mut database_cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let cloud = rig.cloud(Vec::new()).await?;
+        let cloud = rig.cloud().await?;
         straight.push(load::straight_to_mock(cloud.mock.address, LOAD).await?.rate());
-        let before = (used(&cloud).await?, rig.postgres.cpu_seconds()?);
+        let before = (used(&cloud).await?, rig.servers.postgres.cpu_seconds()?);
         let measured = load::through_parlance(cloud.api()?, LOAD).await?;
         // What persistence still has to do belongs to the replies' cost.
         load::wait_until_persisted(cloud.api()?, &measured.sessions).await?;
-        let after = (used(&cloud).await?, rig.postgres.cpu_seconds()?);
+        let after = (used(&cloud).await?, rig.servers.postgres.cpu_seconds()?);
         let thousands = measured.all_replies as f64 / 1e3;
         services_cpu.push((after.0 - before.0) / thousands);
         database_cpu.push((after.1 - before.1) / thousands);
@@ -44,11 +49,11 @@ pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
         notes: vec![
             format!("POST → 202 {:.1} ms, first token after {:.1} ms (p50)", median(&accept), median(&first)),
             format!(
-                "CPU per 1,000 replies until all is in the durable record: the three services {:.2} s, {} {:.2} s; the emulator's \
-                 is not counted",
+                "CPU per 1,000 replies until all is in the durable record: the three services {:.2} s, Postgres \
+                 {:.2} s; the emulator's is not counted; {}",
                 median(&services_cpu),
-                rig.about_postgres(),
-                median(&database_cpu)
+                median(&database_cpu),
+                rig.about_servers()
             ),
         ],
     }])

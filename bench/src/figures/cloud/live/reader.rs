@@ -1,6 +1,6 @@
 //! Reads one stream of stamped tokens, as cheaply as can be: its bytes are searched for stamps and nothing else.
 
-use parlance_mock_llm::{STAMP_DIGITS, STAMP_MARK};
+use parlance_mock_llm::{STAMP_DIGITS, STAMP_MARK, read_stamp};
 
 use super::arrivals::Arrivals;
 use crate::{
@@ -69,7 +69,7 @@ impl Stamps {
             let Some(mark) = bytes[from..].iter().position(|byte| *byte == STAMP_MARK) else { return Ok(bytes.len()) };
             let start = from + mark + 1;
             let Some(digits) = bytes.get(start..start + STAMP_DIGITS) else { return Ok(from + mark) };
-            let sent: i64 = std::str::from_utf8(digits)?.parse()?;
+            let sent = read_stamp(digits).ok_or("a token is no stamp")?;
             if sent < self.last {
                 return Err("a token is missing, came twice, or out of order".into());
             }
@@ -86,13 +86,13 @@ impl Stamps {
 mod tests {
     use super::*;
 
-    fn stamped(micros: &[u64]) -> Vec<u8> {
-        micros.iter().map(|micros| format!("~{micros:016} ")).collect::<String>().into_bytes()
-    }
+    /// Two tokens of one moment, then one of a later, as the mock made them.
+    const EARLY: &str = "~08b37c993247ce91 ";
+    const LATE: &str = "~1166f932648f9d22 ";
 
     #[test]
     fn stamps_are_found_however_the_bytes_are_cut() {
-        let bytes = stamped(&[1_000, 1_000, 2_000, 3_000]);
+        let bytes = [EARLY, EARLY, LATE, LATE].concat().into_bytes();
         for cut in 0..bytes.len() {
             let arrivals = Arrivals::default();
             arrivals.count_from_now();
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_missing_token_shows_when_the_end_repeats_the_first() {
-        let arrivals = Arrivals::default();
         let mut stamps = Stamps { left: 3, last: 0 };
-        assert!(stamps.take(&stamped(&[1_000, 2_000, 1_000]), 5_000, &arrivals).is_err());
+        let repeated = [EARLY, LATE, EARLY].concat();
+        assert!(stamps.take(repeated.as_bytes(), 5_000, &Arrivals::default()).is_err());
     }
 }
