@@ -67,10 +67,14 @@ impl Asked {
             let content = &pair[1].plan.content;
             for request in self.requests(content) {
                 findings.count("prompts compared");
-                let has_reply =
-                    request.messages.iter().filter(|message| message.content == before.reply.content).count() == 1;
-                if !has_reply {
-                    findings.add(Finding::new(Flaw::Forgotten, format!("{content:?} lacks the reply before")));
+                let times = request.messages.iter().filter(|message| message.content == before.reply.content).count();
+                if times != 1 {
+                    let task = pair[1].accepted.as_ref().map(|accepted| accepted.task_id.as_str());
+                    let what = format!(
+                        "{content:?} ({task:?}): request {} of {} messages has the reply of {} {times} times",
+                        request.attempt, request.message_count, before.id
+                    );
+                    findings.add(Finding::new(Flaw::Forgotten, what));
                 }
             }
         }

@@ -36,6 +36,12 @@ pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result
             return Err(Finding::new(Flaw::Mixed, format!("{message:?}")));
         }
         let reply = replied.next_if(|(_, reply)| reply.task_id == message.task_id);
+        let is_later = |reply: &Message| reply.role != "user" && reply.task_id == message.task_id;
+        if reply.is_none() && messages.iter().any(is_later) {
+            let order: Vec<&str> = messages.iter().filter(|m| m.role != "user").map(|m| m.task_id.as_str()).collect();
+            let what = format!("the reply to {content:?} ({}), replies are to {order:?}", message.task_id);
+            return Err(Finding::new(Flaw::Misordered, what));
+        }
         if reply.is_some_and(|(replied_at, reply)| replied_at < asked_at || reply.role != "assistant") {
             return Err(Finding::new(Flaw::Misordered, format!("the reply to {content:?}")));
         }
@@ -161,7 +167,7 @@ mod tests {
         assert_eq!(judge(&["u1", "r1", "u0", "r0"], &[told(0), told(1)]), Err(Flaw::Misordered));
         assert_eq!(judge(&["r0", "u0"], &[told(0)]), Err(Flaw::Misordered));
         let swapped = judge(&["u0", "u1", "r1", "r0"], &[told(0), told(1)]);
-        assert!(swapped.is_err(), "replies in another order than their turns were taken");
+        assert_eq!(swapped, Err(Flaw::Misordered), "replies in another order than their turns");
     }
 
     #[test]

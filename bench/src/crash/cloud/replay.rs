@@ -1,6 +1,11 @@
 //! An operator who replays a session: whatever is done must stay as it is.
 
-use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{process::Command, time::timeout};
 
@@ -11,6 +16,7 @@ use crate::{
 };
 
 const REPLAY: Duration = Duration::from_secs(60);
+const WHY_LETTERS: usize = 120;
 
 /// What is replayed.
 #[derive(Clone, Debug)]
@@ -44,12 +50,22 @@ pub(super) async fn replay(cloud: Arc<Cloud>, findings: Arc<Findings>, parlance:
         .stdin(Stdio::null())
         .kill_on_drop(true);
     match timeout(REPLAY, command.output()).await {
-        Ok(output) => findings.count(if output?.status.success() {
-            format!("replays {name} (parlance replay)")
-        } else {
-            format!("replays {name} that failed")
-        }),
+        Ok(output) => {
+            let output = output?;
+            findings.count(match output.status.success() {
+                true => format!("replays {name} (parlance replay)"),
+                false => format!("replays {name} that failed: {}", why(&output)),
+            });
+        }
         Err(_) => findings.add(Finding::new(Flaw::Hanging, format!("parlance replay: {what:?}"))),
     }
     Ok(())
+}
+
+/// The first error that was told, without what differs from one to the next.
+fn why(output: &Output) -> String {
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let errors = said.split("\"error\":\"").skip(1);
+    let told = errors.filter_map(|rest| rest.split('"').next()).next().or_else(|| complained.lines().last());
+    told.unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).take(WHY_LETTERS).collect()
 }
