@@ -1,7 +1,7 @@
 //! The Postgres server: one of our own where that can be had, so that it can be stopped and its CPU time is ours alone.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -126,7 +126,8 @@ impl Postgres {
         let pid = self.pid();
         signal(pid, if ending == Ending::Stop { "INT" } else { "QUIT" }).await?;
         let since = Instant::now();
-        while parent(pid).is_ok() {
+        // Its children may outlive it by a moment, and hold its port.
+        while parent(pid).is_ok() || TcpListener::bind(self.address()).is_err() {
             if since.elapsed() > PATIENCE {
                 return Err("Postgres does not stop".into());
             }

@@ -172,12 +172,8 @@ impl Chaos {
             Fault::Duplicate => self.deliveries.duplicate(&mut self.random).await,
             Fault::Stranger => self.deliveries.strange(&mut self.random).await,
             Fault::Replay => {
-                let session = self.deliveries.session(&mut self.random).map(What::Session);
-                let what = match self.random.between(1, 10) {
-                    1..=4 => What::Latest,
-                    5 => What::Seek,
-                    _ => session.unwrap_or(What::Latest),
-                };
+                let session = self.deliveries.session(&mut self.random).filter(|_| self.random.chance(60));
+                let what = session.map_or(What::Latest, What::Session);
                 let Shared { cloud, findings, parlance, .. } = shared;
                 self.under_way.spawn(replay(cloud, findings, parlance, what));
             }

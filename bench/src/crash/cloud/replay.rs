@@ -18,16 +18,13 @@ use crate::{
 const REPLAY: Duration = Duration::from_secs(60);
 const WHY_LETTERS: usize = 120;
 
-/// What is replayed.
+/// What is replayed. Not by seek: the emulator can't, on subscriptions with ordering.
 #[derive(Clone, Debug)]
 pub(super) enum What {
     /// The requests of a session, from the durable record.
     Session(String),
     /// The latest requests of all sessions, from the durable record.
     Latest,
-    /// All that the bus keeps. Not since a later time: Pub/Sub takes what is older than that for acknowledged, also what
-    /// nobody has worked on yet.
-    Seek,
 }
 
 /// Replays. It may fail while Postgres is down; it must never hang.
@@ -35,7 +32,6 @@ pub(super) async fn replay(cloud: Arc<Cloud>, findings: Arc<Findings>, parlance:
     let (arguments, name) = match &what {
         What::Session(session) => (vec!["--session", session], "of a session"),
         What::Latest => (vec!["--since", "20s"], "of the last 20 s"),
-        What::Seek => (vec!["--seek", "--since", "1d"], "of everything, by seek"),
     };
     let database = &cloud.database;
     let mut command = Command::new(parlance);
@@ -65,7 +61,7 @@ pub(super) async fn replay(cloud: Arc<Cloud>, findings: Arc<Findings>, parlance:
 /// The first error that was told, without what differs from one to the next.
 fn why(output: &Output) -> String {
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let errors = said.split("\"error\":\"").skip(1);
+    let errors = said.split("\"error\": \"").skip(1);
     let told = errors.filter_map(|rest| rest.split('"').next()).next().or_else(|| complained.lines().last());
     told.unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).take(WHY_LETTERS).collect()
 }
