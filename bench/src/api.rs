@@ -38,8 +38,18 @@ pub struct Task {
     /// What it cost.
     #[serde(default)]
     pub usage: Usage,
+    /// When.
+    #[serde(default)]
+    pub timings: Timings,
     /// Why it failed.
     pub error: Option<TaskError>,
+}
+
+/// When things happened to a task, in one format: earlier times are smaller texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Timings {
+    /// A worker began with it for the first time.
+    pub started_at: Option<String>,
 }
 
 /// What a reply cost.
@@ -96,6 +106,8 @@ pub struct Message {
     pub content: String,
     /// Where its task stands.
     pub status: String,
+    /// Of a reply: its task's.
+    pub timings: Option<Timings>,
 }
 
 /// A page of messages.

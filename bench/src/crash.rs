@@ -104,6 +104,7 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
         record_lag: RECORD_LAG,
         retry_pause: RETRY_PAUSE,
         is_unsure_when_busy: false,
+        may_overtake: false,
     };
     let began = Instant::now();
 
@@ -148,7 +149,7 @@ async fn audit_all(world: &World, mock: SocketAddr, all_told: Vec<Told>) -> Fall
         Ok(asked) => Arc::new(asked),
         Err(finding) => return Err(finding.to_string().into()),
     };
-    asked.judge_prompts(&all_told, &world.findings);
+    asked.judge_prompts(&all_told, world);
     let mut audits = JoinSet::new();
     for told in all_told {
         let (world, asked) = (world.clone(), Arc::clone(&asked));

@@ -47,6 +47,9 @@ pub(crate) async fn end_as_failed(
                 cause: format!("another worker holds it until {until}"),
             });
         }
+        ClaimOutcome::NotYet => {
+            return Err(PortError::Unavailable { what: "task", cause: "an earlier turn has not ended".into() });
+        }
         ClaimOutcome::Claimed(claim) => {
             let (status, failure) =
                 if claim.cancel_requested { (Status::Cancelled, None) } else { (Status::Failed, Some(failure)) };

@@ -30,6 +30,9 @@ use crate::{
 /// Clocks differ a little; asking too early costs a delivery.
 const LEAST_WAIT: Duration = Duration::from_millis(50);
 
+/// Between two looks at whether the turn before has ended, when another worker has it.
+const BEHIND: Duration = Duration::from_millis(500);
+
 /// Handing a claim back must not hold up a stop: the lease runs out by itself.
 const RELEASE: Duration = Duration::from_secs(1);
 
@@ -62,12 +65,19 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
             let reason = Reason::new("held_elsewhere", "Another worker holds the task.");
             return Outcome::Retry { after: Some(wait), reason };
         }
+        Ok(ClaimOutcome::NotYet) => return not_yet(),
         Err(error @ PortError::Rejected { .. }) => {
             return Outcome::Fail(Reason::new("claim_rejected", error.to_string()));
         }
         Err(error) => return Outcome::Retry { after: None, reason: Reason::new("claim_failed", error.to_string()) },
     };
     publish_and_answer(worker, &message.user_id, message.session_id, task, call_id(&received.event)).await
+}
+
+/// The bus was ahead of an earlier turn, as may be after its worker died.
+fn not_yet() -> Outcome {
+    let reason = Reason::new("earlier_turn_unfinished", "An earlier turn of the session has not ended.");
+    Outcome::Behind { after: BEHIND, reason }
 }
 
 /// Works on a claimed task; an outcome when its end is left to another delivery.

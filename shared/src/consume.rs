@@ -225,6 +225,10 @@ impl Processor {
                 self.metrics.bus_retries.inc(self.subscription.name);
                 warn!(reason.code, reason.message, after_ms = after.map(|a| a.as_millis() as u64), "will be retried");
             }
+            Outcome::Behind { after, reason } => {
+                self.metrics.bus_retries.inc(self.subscription.name);
+                debug!(reason.code, reason.message, after_ms = after.as_millis() as u64, "lets others pass");
+            }
             Outcome::HandBack => debug!("handed back"),
             Outcome::Fail(reason) => {
                 self.metrics.dead_letters.inc(self.subscription.name);

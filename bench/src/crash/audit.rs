@@ -97,7 +97,7 @@ async fn audit_messages(world: &World, session: &str, turns: &[ToldTurn]) -> Res
     let since = Instant::now();
     loop {
         let messages = all_messages(world, session).await?;
-        match judge_messages(&messages, turns) {
+        match judge_messages(&messages, turns, world.may_overtake) {
             // The record is written behind the reply: what is missing may still come. What is too much does not go.
             Err(finding) if finding.flaw == Flaw::Lost && since.elapsed() < world.record_lag => sleep(POLL_PAUSE).await,
             verdict => return verdict,

@@ -10,8 +10,9 @@ use super::{
 use crate::api::Message;
 
 /// Messages stand in the order in which they were accepted, replies in the order of their turns, each behind its message:
-/// a message that was posted ahead stands before the replies to those before it.
-pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result<(), Finding> {
+/// a message that was posted ahead stands before the replies to those before it. `may_overtake`: where the bus may hand out
+/// a message before an earlier one that nobody has begun with, replies stand in the order in which their turns began.
+pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn], may_overtake: bool) -> Result<(), Finding> {
     let mut ids = HashSet::new();
     let mut turns_of_role = HashSet::new();
     for message in messages {
@@ -20,7 +21,12 @@ pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result
         }
     }
     let mut asked = messages.iter().enumerate().filter(|(_, message)| message.role == "user").peekable();
-    let mut replied = messages.iter().enumerate().filter(|(_, message)| message.role != "user").peekable();
+    let mut replies: Vec<_> = messages.iter().enumerate().filter(|(_, message)| message.role != "user").collect();
+    if may_overtake && replies.is_sorted_by_key(|(_, reply)| started_at(reply)) {
+        let place = |reply: &Message| messages.iter().position(|m| m.role == "user" && m.task_id == reply.task_id);
+        replies.sort_by_key(|(_, reply)| place(reply));
+    }
+    let mut replied = replies.into_iter().peekable();
     for turn in turns {
         let content = &turn.plan.content;
         let Some((asked_at, message)) = asked.next_if(|(_, message)| message.content == *content) else {
@@ -51,6 +57,10 @@ pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn]) -> Result
         Some((_, extra)) => Err(Finding::new(Flaw::Doubled, format!("{extra:?} was never asked for"))),
         None => Ok(()),
     }
+}
+
+fn started_at(reply: &Message) -> Option<&str> {
+    reply.timings.as_ref().and_then(|timings| timings.started_at.as_deref())
 }
 
 fn judge_turn(turn: &ToldTurn, message: &Message, reply: Option<&Message>) -> Result<(), Finding> {
@@ -88,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Accepted, Reply, Task, Usage},
+        api::{Accepted, Reply, Task, Timings, Usage},
         crash::plan::{End, TurnPlan},
     };
 
@@ -111,6 +121,7 @@ mod tests {
             attempt: 1,
             reply: Reply { message_id: Some(format!("msg_r{n}")), content: format!("r{n}") },
             usage: Usage::default(),
+            timings: Timings::default(),
             error: None,
         };
         ToldTurn {
@@ -130,12 +141,13 @@ mod tests {
             role: if kind == "u" { "user" } else { "assistant" }.to_owned(),
             content: what.to_owned(),
             status: "completed".to_owned(),
+            timings: None,
         }
     }
 
     fn judge(messages: &[&str], turns: &[ToldTurn]) -> Result<(), Flaw> {
         let messages: Vec<Message> = messages.iter().map(|what| stored(what)).collect();
-        judge_messages(&messages, turns).map_err(|finding| finding.flaw)
+        judge_messages(&messages, turns, false).map_err(|finding| finding.flaw)
     }
 
     #[test]
@@ -144,6 +156,22 @@ mod tests {
         assert_eq!(judge(&["u0", "u1", "r0", "r1"], &[told(0), told(1)]), Ok(()));
         let unsure = ToldTurn { accepted: None, end: None, ..told(0) };
         assert_eq!(judge(&["u1", "r1"], &[unsure, told(1)]), Ok(()), "a POST that died on the way");
+    }
+
+    #[test]
+    fn a_reply_may_stand_ahead_only_if_its_turn_began_earlier() {
+        let began = |what: &str, at: &str| Message {
+            timings: Some(Timings { started_at: Some(at.to_owned()) }),
+            ..stored(what)
+        };
+        let turns = [told(0), told(1)];
+        let listed = |of_0: &str, of_1: &str| [stored("u0"), stored("u1"), began("r1", of_1), began("r0", of_0)];
+        let verdict = |messages: &[Message], may| judge_messages(messages, &turns, may).map_err(|finding| finding.flaw);
+        assert_eq!(verdict(&listed("09:02", "09:01"), true), Ok(()));
+        assert_eq!(verdict(&listed("09:02", "09:01"), false), Err(Flaw::Misordered));
+        assert_eq!(verdict(&listed("09:01", "09:02"), true), Err(Flaw::Misordered));
+        let lost = [stored("u0"), stored("u1"), began("r1", "09:01")];
+        assert_eq!(verdict(&lost, true), Err(Flaw::Lost));
     }
 
     #[test]
@@ -158,7 +186,7 @@ mod tests {
         let mut again = stored("r0");
         again.id = "msg_other".to_owned();
         let messages = [stored("u0"), stored("r0"), again];
-        assert_eq!(judge_messages(&messages, &[told(0)]).unwrap_err().flaw, Flaw::Doubled, "a second reply");
+        assert_eq!(judge_messages(&messages, &[told(0)], false).unwrap_err().flaw, Flaw::Doubled, "a second reply");
         assert_eq!(judge(&["u0", "r0", "u7", "r7"], &[told(0)]), Err(Flaw::Doubled), "nobody asked");
     }
 
@@ -174,7 +202,7 @@ mod tests {
     fn another_text_than_was_streamed_is_a_disagreement() {
         let mut reply = stored("r0");
         reply.content = "r0r0".to_owned();
-        let verdict = judge_messages(&[stored("u0"), reply], &[told(0)]);
+        let verdict = judge_messages(&[stored("u0"), reply], &[told(0)], false);
         assert_eq!(verdict.unwrap_err().flaw, Flaw::Disagreement);
     }
 }

@@ -41,6 +41,8 @@ pub struct World {
     /// Whether a message that was answered with 503 may have been accepted all the same: the bus may have it, and its answer
     /// was lost.
     pub is_unsure_when_busy: bool,
+    /// The bus may hand out a message before an earlier one of its session, if nobody has begun with that.
+    pub may_overtake: bool,
 }
 
 /// A call.

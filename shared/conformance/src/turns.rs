@@ -7,7 +7,7 @@ mod reopen;
 use std::time::Duration;
 
 use parlance_shared::{
-    port::turns::{CancelOutcome, ClaimError, ClaimOutcome, VersionedCheckpoint},
+    port::turns::{CancelOutcome, ClaimError, ClaimOutcome, EARLIER_TURN, VersionedCheckpoint},
     task::Status,
 };
 
@@ -39,6 +39,38 @@ pub async fn racing_claims_have_one_winner(world: impl TurnsHarness) {
     let outcomes = futures_util::future::join_all(asked).await;
     let won = outcomes.iter().filter(|outcome| matches!(outcome, Ok(ClaimOutcome::Claimed(_)))).count();
     assert_eq!(won, 1);
+}
+
+/// A turn waits for the earlier ones of its session that have begun: while one is worked on, after its worker died or
+/// handed it back, but not for good.
+pub async fn a_turn_waits_for_the_one_before(world: impl TurnsHarness) {
+    let one = Turn::new("alice");
+    let two = Turn::new("alice").in_session(one.request.session_id);
+    let turns = world.turns();
+    let ask = async || turns.claim(&two.request, &Turn::worker("w2"), LEASE).await.unwrap();
+    let waits = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::NotYet);
+
+    claimed(&world, &one, "w1").await;
+    assert!(waits(&ask().await), "it is worked on");
+    claimed(&world, &Turn::new("alice"), "w2").await;
+    world.advance(LEASE + Duration::from_secs(1)).await;
+    assert!(waits(&ask().await), "its worker died");
+    let handed_back = claimed(&world, &one, "w3").await;
+    turns.release(&handed_back).await.unwrap();
+    assert!(waits(&ask().await), "it was handed back");
+    let last = claimed(&world, &one, "w3").await;
+    turns.finish(&last, completed("hello"), None).await.unwrap();
+    let second = claimed(&world, &two, "w2").await;
+    assert!(matches!(turns.claim(&one.request, &Turn::worker("w1"), LEASE).await, Ok(ClaimOutcome::Ended(_))));
+
+    // A later one that has begun keeps no earlier one waiting, and a message that is gone no session.
+    let mut zero = Turn::new("alice").in_session(one.request.session_id);
+    zero.request.accepted_at -= LEASE;
+    claimed(&world, &zero, "w1").await;
+    turns.release(&second).await.unwrap();
+    assert!(waits(&ask().await), "also who had begun before");
+    world.advance(LEASE + EARLIER_TURN + Duration::from_secs(1)).await;
+    claimed(&world, &two, "w2").await;
 }
 
 /// A lease that runs out passes the task on under the next attempt; the first worker is fenced from then on.

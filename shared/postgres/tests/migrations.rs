@@ -154,14 +154,14 @@ async fn a_migration_does_not_queue_behind_long_work() {
     let Some(server) = server() else { return };
     let database = TestDatabase::migrated(&server).await;
     let last = migrations::status(&database.owner).await.unwrap().last().unwrap().version;
-    assert_eq!(last, 5, "this test undoes the latest migration by hand");
-    database.admin("ALTER TABLE turns DROP COLUMN reopened_by; DELETE FROM schema_migrations WHERE version = 5").await;
+    assert_eq!(last, 6, "this test undoes the latest migration by hand");
+    database.admin("DROP INDEX turns_unfinished; DELETE FROM schema_migrations WHERE version = 6").await;
     let mut worker = connect(&database.admin).await;
-    sqlx::raw_sql("BEGIN; SELECT FROM turns").execute(&mut worker).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE turns IN ROW EXCLUSIVE MODE").execute(&mut worker).await.unwrap();
     let busy = migrations::init(&database.owner).await.unwrap_err();
     assert!(matches!(busy, MigrationError::Busy { .. }), "{busy:?}");
     worker.close().await.unwrap();
-    assert_eq!(migrations::init(&database.owner).await.unwrap().applied, [5]);
+    assert_eq!(migrations::init(&database.owner).await.unwrap().applied, [6]);
 }
 
 #[tokio::test]

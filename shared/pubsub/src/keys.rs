@@ -42,6 +42,8 @@ pub(crate) enum Answer {
     Done,
     /// Again after the wait, or after the backoff.
     Again(Option<Duration>),
+    /// After the others of its key that are here; without any, after the wait.
+    Behind(Duration),
     /// Somebody else should have it.
     Back,
     /// There was none.
@@ -153,6 +155,8 @@ struct Item<M, H> {
     holds: Vec<H>,
     attempt: u32,
     unanswered: u32,
+    /// It let others pass and waits until then for those that may still come.
+    behind_until: Option<Instant>,
 }
 
 impl<M: Clone, H: Hold> Keys<M, H> {
@@ -195,8 +199,20 @@ impl<M: Clone, H: Hold> Keys<M, H> {
             return hold.nack();
         }
         of_key.awaited.came(now);
-        of_key.items.push_back(Item { id: id.to_owned(), message, holds: vec![hold], attempt: 1, unanswered: 0 });
-        if of_key.items.len() == 1 {
+        of_key.items.push_back(Item {
+            id: id.to_owned(),
+            message,
+            holds: vec![hold],
+            attempt: 1,
+            unanswered: 0,
+            behind_until: None,
+        });
+        let first_lets_pass = of_key.items.front().is_some_and(|first| first.behind_until.is_some());
+        if first_lets_pass && matches!(of_key.first, First::Waits { .. }) {
+            of_key.items.rotate_right(1);
+            of_key.first = First::Ready;
+            self.ready.push_back(key.to_owned());
+        } else if of_key.items.len() == 1 {
             of_key.first = First::Ready;
             self.ready.push_back(key.to_owned());
         }
@@ -211,7 +227,8 @@ impl<M: Clone, H: Hold> Keys<M, H> {
         loop {
             let key = self.ready.pop_front()?;
             let Some(of_key) = self.keys.get_mut(&key) else { continue };
-            let Some(item) = of_key.items.front().filter(|_| of_key.first == First::Ready) else { continue };
+            let Some(item) = of_key.items.front_mut().filter(|_| of_key.first == First::Ready) else { continue };
+            item.behind_until = None;
             self.tokens += 1;
             self.out += 1;
             let (token, until) = (self.tokens, now + self.rules.lease);
@@ -255,7 +272,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
                 }
             }
             Answer::Back => self.give_back(key, now),
-            Answer::Again(_) | Answer::Dropped if self.closed => self.give_back(key, now),
+            Answer::Again(_) | Answer::Behind(_) | Answer::Dropped if self.closed => self.give_back(key, now),
             Answer::Again(after) => {
                 let rules = self.rules;
                 let wait = of_key.items.front_mut().map(|item| {
@@ -266,6 +283,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
                 });
                 self.first_waits(key, wait.unwrap_or_default(), now);
             }
+            Answer::Behind(wait) => self.first_goes_behind(key, now + wait.min(LONGEST_WAIT), now),
             Answer::Dropped => self.first_was_lost(key),
         }
         true
@@ -340,6 +358,19 @@ impl<M: Clone, H: Hold> Keys<M, H> {
             of_key.first = First::Waits { until: now + wait };
             self.wakes.insert((now + wait, key.to_owned()));
         }
+    }
+
+    /// The others come first, each once; when all of them let each other pass, the earliest waits.
+    fn first_goes_behind(&mut self, key: &str, until: Instant, now: Instant) {
+        let Some(of_key) = self.keys.get_mut(key) else { return };
+        if let Some(item) = of_key.items.front_mut() {
+            item.unanswered = 0;
+            item.attempt = item.attempt.saturating_add(1);
+            item.behind_until = Some(until);
+        }
+        of_key.items.rotate_left(1);
+        let next = of_key.items.front().and_then(|item| item.behind_until).filter(|until| *until > now);
+        self.first_waits(key, next.map(|until| until - now).unwrap_or_default(), now);
     }
 
     fn give_back(&mut self, key: &str, now: Instant) {

@@ -77,6 +77,7 @@ impl Lease for PubSubLease {
         match outcome {
             Outcome::Done => self.answer(Answer::Done),
             Outcome::Retry { after, .. } => self.answer(Answer::Again(after)),
+            Outcome::Behind { after, .. } => self.answer(Answer::Behind(after)),
             Outcome::HandBack => self.answer(Answer::Back),
             Outcome::Fail(reason) => self.give_up(&reason).await?,
         }

@@ -47,6 +47,7 @@ pub(crate) async fn work_on(processor: &Processor, endpoint: &PushEndpoint, mess
         None => match processor.process(&received, None).await {
             Outcome::Done => return Answer::Done,
             Outcome::Retry { after, .. } => return Answer::Retry(after.unwrap_or(subscription.retry_min)),
+            Outcome::Behind { after, .. } => return Answer::Retry(after),
             Outcome::HandBack => return Answer::HandedBack,
             Outcome::Fail(reason) => reason,
         },

@@ -75,6 +75,7 @@ macro_rules! suite {
 suite! {
     one_claim_at_a_time
     racing_claims_have_one_winner
+    a_turn_waits_for_the_one_before
     a_lost_lease_is_fenced
     a_heartbeat_keeps_the_claim
     a_released_claim_is_free_at_once

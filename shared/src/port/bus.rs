@@ -115,6 +115,14 @@ pub enum Outcome {
         /// Why, for the log and for the dead letter it may become.
         reason: Reason,
     },
+    /// An earlier message of its key must be worked on first and may have arrived after it: deliver the others of its key
+    /// that are here, then this one again; after the wait if there are none.
+    Behind {
+        /// The wait.
+        after: Duration,
+        /// Why, for the log.
+        reason: Reason,
+    },
     /// The worker is stopping: another one should have it at once. Not counted as an attempt at fault.
     HandBack,
     /// It can never work, or was given up: keep it in the dead letters.

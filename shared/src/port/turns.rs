@@ -5,6 +5,8 @@
 //! - [`Turns::finish`] closes the log, stores the end and saves the checkpoint in one transaction, and only for a valid
 //!   claim; a task that has ended is never claimed again, but for a failed one that an operator reopens: its counters of
 //!   lost and failed attempts start anew, readers see a reset with the reason `replayed`;
+//! - a turn does not start while an earlier one of its session (by the time it was accepted, then by its message's id) has
+//!   begun and has not ended, until [`EARLIER_TURN`] after the latest lease of that one;
 //! - an intent to cancel is stored before it is answered and outlives crashes and redelivery.
 
 use std::time::Duration;
@@ -20,6 +22,10 @@ use crate::{
     MessageId, SessionId, TaskId, UserId,
     task::{Status, Task, TaskError, Usage},
 };
+
+/// How long after its lease ran out, or was handed back, an unfinished turn keeps later ones of its session waiting. The bus
+/// hands its message out again long before; a message that is gone must not stop the session for good.
+pub const EARLIER_TURN: Duration = Duration::from_secs(60);
 
 /// One worker process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +89,8 @@ pub enum ClaimOutcome {
     Ended(Box<Task>),
     /// Another worker's lease is good until then.
     HeldUntil(DateTime<Utc>),
+    /// An earlier turn of the session is under way, or will be again: the bus was ahead of it.
+    NotYet,
 }
 
 /// Why a claim could not be used.

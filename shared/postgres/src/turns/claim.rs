@@ -7,7 +7,7 @@ use chrono::SubsecRound as _;
 use parlance_shared::{
     port::{
         PortError,
-        turns::{Claim, ClaimOutcome, TurnRequest, WorkerId},
+        turns::{Claim, ClaimOutcome, EARLIER_TURN, TurnRequest, WorkerId},
     },
     task::{Status, Task, codes},
 };
@@ -28,6 +28,7 @@ enum Granted {
     Claimed { claim: Claim, reset_reason: String },
     Ended(Box<Task>),
     HeldFor(Duration),
+    NotYet,
     Foreign,
 }
 
@@ -58,6 +59,7 @@ pub(super) async fn claim(
         }
         // As long by our clock as it is by the database's, however far they are apart.
         Granted::HeldFor(left) => Ok(ClaimOutcome::HeldUntil(turns.database.clock().now() + left)),
+        Granted::NotYet => Ok(ClaimOutcome::NotYet),
         Granted::Foreign => Err(PortError::Rejected { what: "the claim", cause: "the task is another user's".into() }),
     }
 }
@@ -87,6 +89,11 @@ impl Ask<'_> {
                SELECT $1, $2, $3, $4, $5, 'running', 1, present.at, $6, present.at + $7 * interval '1 second', $8, $9,
                       present.at, coalesce((SELECT deleted FROM checkpoints WHERE session_id = $3), false)
                FROM (SELECT clock_timestamp() AS at) AS present
+               WHERE NOT EXISTS (
+                   SELECT FROM turns AS earlier
+                   WHERE earlier.session_id = $3 AND earlier.finished_at IS NULL
+                       AND (earlier.accepted_at, earlier.message_id) < ($9, $4)
+                       AND earlier.leased_until > present.at - $10 * interval '1 second')
                ON CONFLICT (task_id) DO NOTHING
                RETURNING session_deleted"#,
             request.task_id.to_string(),
@@ -97,7 +104,8 @@ impl Ask<'_> {
             self.worker.0,
             self.lease,
             request.fingerprint,
-            request.accepted_at.trunc_subsecs(3)
+            request.accepted_at.trunc_subsecs(3),
+            EARLIER_TURN.as_secs_f64()
         )
         .fetch_optional(connection)
         .await?;
@@ -107,25 +115,43 @@ impl Ask<'_> {
         }))
     }
 
-    /// Somebody has had it, or it was cancelled before anybody had.
+    /// Somebody has had it, it was cancelled before anybody had, or an earlier turn is under way.
     async fn again(&self, connection: &mut PgConnection) -> sqlx::Result<Granted> {
         let mut transaction = connection.begin().await?;
         let task = self.request.task_id;
         sqlx::query!("SELECT 1 AS one FROM turns WHERE task_id = $1 FOR UPDATE", task.to_string())
             .fetch_optional(&mut *transaction)
             .await?;
-        let row = row::load(&mut transaction, task).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let Some(row) = row::load(&mut transaction, task).await? else { return Ok(Granted::NotYet) };
         let granted = if !row.is_of(&self.request.user_id) {
             Granted::Foreign
         } else if row.has_ended() && !self.reopens(&row) {
             self.ended(&mut transaction, row).await?
         } else if let Some(left) = row.lease_left.filter(|left| row.worker.is_some() && *left > 0.0) {
             Granted::HeldFor(Duration::from_secs_f64(left))
+        } else if self.is_ahead(&mut transaction).await? {
+            Granted::NotYet
         } else {
             self.take_over(&mut transaction, row).await?
         };
         transaction.commit().await?;
         Ok(granted)
+    }
+
+    /// Whether an earlier turn of the session is under way.
+    async fn is_ahead(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        let request = self.request;
+        let earlier = sqlx::query_scalar!(
+            "SELECT 1 FROM turns
+             WHERE session_id = $1 AND finished_at IS NULL AND (accepted_at, message_id) < ($2, $3)
+                 AND leased_until > clock_timestamp() - $4 * interval '1 second'
+             LIMIT 1",
+            request.session_id.to_string(),
+            request.accepted_at.trunc_subsecs(3),
+            request.message_id.to_string(),
+            EARLIER_TURN.as_secs_f64()
+        );
+        Ok(earlier.fetch_optional(connection).await?.is_some())
     }
 
     /// A replay has a failed task answered anew, once.

@@ -158,7 +158,7 @@ async fn hand_back(connection: &mut PgConnection, claim: &Claim, unstored: &Opti
     let mut transaction = connection.begin().await?;
     let (task, attempt) = (claim.task_id.to_string(), i64::from(claim.attempt));
     let released = sqlx::query!(
-        "UPDATE turns SET worker = NULL, leased_until = NULL
+        "UPDATE turns SET worker = NULL, leased_until = clock_timestamp()
          WHERE task_id = $1 AND attempt = $2 AND worker = $3 AND finished_at IS NULL
          RETURNING session_deleted",
         task,

@@ -91,6 +91,36 @@ fn a_follower_waits_for_the_one_before_it() {
 }
 
 #[test]
+fn who_goes_behind_lets_the_others_pass_and_keeps_its_place_among_them() {
+    let mut bench = Bench::new();
+    let behind = Answer::Behind(Duration::from_secs(1));
+    bench.arrive("a", 2);
+    bench.arrive("a", 3);
+    for n in [2, 3] {
+        let out = bench.take_is(n);
+        assert!(bench.answer(&out, behind));
+    }
+    assert!(bench.take().is_none(), "all of them wait for one that is not here");
+    bench.pass(1.1);
+    let two = bench.take_is(2);
+    assert_eq!((two.attempt, two.unanswered), (2, 0));
+    assert!(bench.answer(&two, behind));
+    let three = bench.take_is(3);
+    assert!(bench.answer(&three, behind));
+    // What they wait for comes: at once, not after the wait.
+    bench.arrive("a", 1);
+    let one = bench.take_is(1);
+    assert!(bench.answer(&one, Answer::Done));
+    bench.pass(1.1);
+    for n in [2, 3] {
+        let out = bench.take_is(n);
+        assert!(bench.answer(&out, Answer::Done));
+    }
+    assert_eq!(bench.did(), [Did::Ack(1), Did::Ack(2), Did::Ack(3)]);
+    assert!(bench.keys.keys.is_empty());
+}
+
+#[test]
 fn a_lost_lease_and_a_dropped_one_are_unanswered() {
     let mut bench = Bench::new();
     bench.arrive("a", 1);

@@ -44,6 +44,10 @@ pub(super) async fn answer(lease: &SqliteLease, outcome: Outcome) -> Result<(), 
                         let at = now.saturating_add(millis(wait));
                         again(connection, &bus, &subscription, &hold, at, 0, now).await
                     }
+                    // Here the earlier one always comes first.
+                    Outcome::Behind { after, .. } => {
+                        again(connection, &bus, &subscription, &hold, now.saturating_add(millis(*after)), 1, now).await
+                    }
                     Outcome::HandBack => again(connection, &bus, &subscription, &hold, now, 1, now).await,
                 }
             },

@@ -14,7 +14,7 @@ use parlance_shared::{
     TaskId,
     port::{
         PortError,
-        turns::{Claim, ClaimError, ClaimOutcome, TurnRequest, WorkerId},
+        turns::{Claim, ClaimError, ClaimOutcome, EARLIER_TURN, TurnRequest, WorkerId},
     },
     task::{Task, codes},
 };
@@ -28,6 +28,7 @@ enum Granted {
     Claimed { claim: Claim, reset_reason: String },
     Ended(Box<Task>),
     HeldUntil(i64),
+    NotYet,
     Foreign,
 }
 
@@ -65,6 +66,7 @@ pub(super) async fn claim(
         Granted::HeldUntil(until) => {
             Ok(ClaimOutcome::HeldUntil(DateTime::from_timestamp_millis(until).unwrap_or_default()))
         }
+        Granted::NotYet => Ok(ClaimOutcome::NotYet),
         Granted::Foreign => Err(PortError::Rejected { what: "the claim", cause: "the task is another user's".into() }),
     }
 }
@@ -85,11 +87,16 @@ impl Ask<'_> {
         let (session, message) = (request.session_id.to_string(), request.message_id.to_string());
         let reply_message = request.reply_message_id.to_string();
         let accepted_at = request.accepted_at.timestamp_millis();
+        let waits_for = self.waits_for();
         let new = sqlx::query!(
             r#"INSERT INTO turns (task_id, user_id, session_id, message_id, reply_message_id, status, attempt, worker,
                                   epoch, leased_until, fingerprint, accepted_at, started_at, session_deleted)
-               VALUES (?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, ?, ?, ?,
-                       coalesce((SELECT deleted FROM checkpoints WHERE session_id = ?), 0))
+               SELECT ?1, ?2, ?3, ?4, ?5, 'running', 1, ?6, ?7, ?8, ?9, ?10, ?11,
+                      coalesce((SELECT deleted FROM checkpoints WHERE session_id = ?3), 0)
+               WHERE NOT EXISTS (
+                   SELECT 1 FROM turns
+                   WHERE session_id = ?3 AND finished_at IS NULL AND (accepted_at, message_id) < (?10, ?4)
+                       AND leased_until > ?12)
                ON CONFLICT (task_id) DO NOTHING
                RETURNING session_deleted"#,
             task,
@@ -103,7 +110,7 @@ impl Ask<'_> {
             request.fingerprint,
             accepted_at,
             self.now,
-            session
+            waits_for
         )
         .fetch_optional(connection)
         .await?;
@@ -113,10 +120,32 @@ impl Ask<'_> {
         }))
     }
 
-    /// Somebody has had it, or it was cancelled before anybody had.
+    /// Leases that ran out before then keep nobody waiting.
+    fn waits_for(&self) -> i64 {
+        self.now - millis(EARLIER_TURN)
+    }
+
+    /// Whether an earlier turn of the session is under way.
+    async fn is_ahead(&self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+        let request = self.request;
+        let (session, message) = (request.session_id.to_string(), request.message_id.to_string());
+        let (accepted_at, waits_for) = (request.accepted_at.timestamp_millis(), self.waits_for());
+        let earlier = sqlx::query_scalar!(
+            "SELECT 1 FROM turns
+             WHERE session_id = ? AND finished_at IS NULL AND (accepted_at, message_id) < (?, ?) AND leased_until > ?
+             LIMIT 1",
+            session,
+            accepted_at,
+            message,
+            waits_for
+        );
+        Ok(earlier.fetch_optional(connection).await?.is_some())
+    }
+
+    /// Somebody has had it, it was cancelled before anybody had, or an earlier turn is under way.
     async fn again(&self, connection: &mut SqliteConnection) -> sqlx::Result<Granted> {
         let task_id = self.request.task_id;
-        let row = row::load(&mut *connection, task_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let Some(row) = row::load(&mut *connection, task_id).await? else { return Ok(Granted::NotYet) };
         if !row.is_of(&self.request.user_id) {
             return Ok(Granted::Foreign);
         }
@@ -129,6 +158,9 @@ impl Ask<'_> {
         let held = row.worker.is_some() && row.epoch.as_deref() == Some(self.epoch);
         if let Some(until) = row.leased_until.filter(|until| held && *until > self.now) {
             return Ok(Granted::HeldUntil(until));
+        }
+        if self.is_ahead(connection).await? {
+            return Ok(Granted::NotYet);
         }
         let (reset_reason, lost) = if row.worker.is_some() { (codes::WORKER_LOST, 1) } else { (codes::HANDED_BACK, 0) };
         let task = task_id.to_string();
@@ -281,12 +313,13 @@ pub(super) async fn heartbeat(turns: &SqliteTurns, claims: &[Claim], lease: Dura
 
 pub(super) async fn release(turns: &SqliteTurns, claim: Claim) -> Result<(), PortError> {
     flush::flush(turns, turns.hub.find(claim.task_id).into_iter().collect()).await?;
-    let (hub, task_id) = (turns.hub.clone(), claim.task_id);
+    let (hub, task_id, now) = (turns.hub.clone(), claim.task_id, turns.database.clock().now_millis());
     let (task, worker, attempt) = (claim.task_id.to_string(), claim.worker.0, i64::from(claim.attempt));
     let job = async move |connection: &mut SqliteConnection| {
         sqlx::query!(
-            "UPDATE turns SET worker = NULL, epoch = NULL, leased_until = NULL
+            "UPDATE turns SET worker = NULL, epoch = NULL, leased_until = ?
              WHERE task_id = ? AND attempt = ? AND worker = ? AND finished_at IS NULL",
+            now,
             task,
             attempt,
             worker
