@@ -15,6 +15,9 @@ use crate::{api::Task, http::Connection};
 /// Tens of thousands of requests.
 const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// One of so many turns, at the most, may overtake because of the emulator; more is a fault of ours.
+const OVERTAKING: usize = 100;
+
 /// All requests, by the text of their last user message.
 #[derive(Debug, Default)]
 pub struct Asked(HashMap<String, Vec<RequestRecord>>);
@@ -64,6 +67,7 @@ impl Asked {
     /// handed it out before anybody had begun with that.
     pub(super) fn judge_prompts(&self, all_told: &[Told], world: &World) {
         let findings = &world.findings;
+        let mut overtook = 0;
         for pair in all_told.iter().flat_map(|told| told.turns.windows(2)) {
             let Some(before) = pair[0].end.as_ref().filter(|end| end.status == "completed") else { continue };
             let content = &pair[1].plan.content;
@@ -71,6 +75,7 @@ impl Asked {
                 && pair[1].end.as_ref().is_some_and(|end| end.timings.started_at < before.timings.started_at)
             {
                 findings.count("turns that the emulator handed out before an earlier one that nobody had begun with");
+                overtook += 1;
                 continue;
             }
             for request in self.requests(content) {
@@ -85,6 +90,13 @@ impl Asked {
                     findings.add(Finding::new(Flaw::Forgotten, what));
                 }
             }
+        }
+        let turns: usize = all_told.iter().map(|told| told.turns.len()).sum();
+        if overtook * OVERTAKING > turns {
+            findings.add(Finding::new(
+                Flaw::Misordered,
+                format!("{overtook} of {turns} turns began before the one before"),
+            ));
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum Answer {
     Done,
     /// Again after the wait, or after the backoff.
     Again(Option<Duration>),
-    /// After the others of its key that are here; without any, after the wait.
+    /// After those of its key that were published before it; while none is here, after the wait.
     Behind(Duration),
     /// Somebody else should have it.
     Back,
@@ -155,8 +155,10 @@ struct Item<M, H> {
     holds: Vec<H>,
     attempt: u32,
     unanswered: u32,
-    /// It let others pass and waits until then for those that may still come.
-    behind_until: Option<Instant>,
+    /// When it was published, by any clock that all messages share.
+    published: i64,
+    /// It waits for one that was published before it and is not here.
+    is_behind: bool,
 }
 
 impl<M: Clone, H: Hold> Keys<M, H> {
@@ -173,7 +175,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
     }
 
     /// A message was delivered to us.
-    pub(crate) fn arrive(&mut self, key: &str, id: &str, message: M, hold: H, now: Instant) {
+    pub(crate) fn arrive(&mut self, key: &str, id: &str, published: i64, message: M, hold: H, now: Instant) {
         if self.closed {
             return hold.nack();
         }
@@ -205,11 +207,12 @@ impl<M: Clone, H: Hold> Keys<M, H> {
             holds: vec![hold],
             attempt: 1,
             unanswered: 0,
-            behind_until: None,
+            published,
+            is_behind: false,
         });
-        let first_lets_pass = of_key.items.front().is_some_and(|first| first.behind_until.is_some());
-        if first_lets_pass && matches!(of_key.first, First::Waits { .. }) {
-            of_key.items.rotate_right(1);
+        let waited_for = of_key.items.front().is_some_and(|first| first.is_behind && published < first.published);
+        if waited_for && matches!(of_key.first, First::Waits { .. }) {
+            of_key.sort();
             of_key.first = First::Ready;
             self.ready.push_back(key.to_owned());
         } else if of_key.items.len() == 1 {
@@ -228,7 +231,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
             let key = self.ready.pop_front()?;
             let Some(of_key) = self.keys.get_mut(&key) else { continue };
             let Some(item) = of_key.items.front_mut().filter(|_| of_key.first == First::Ready) else { continue };
-            item.behind_until = None;
+            item.is_behind = false;
             self.tokens += 1;
             self.out += 1;
             let (token, until) = (self.tokens, now + self.rules.lease);
@@ -283,7 +286,7 @@ impl<M: Clone, H: Hold> Keys<M, H> {
                 });
                 self.first_waits(key, wait.unwrap_or_default(), now);
             }
-            Answer::Behind(wait) => self.first_goes_behind(key, now + wait.min(LONGEST_WAIT), now),
+            Answer::Behind(wait) => self.first_goes_behind(key, wait, now),
             Answer::Dropped => self.first_was_lost(key),
         }
         true
@@ -360,17 +363,18 @@ impl<M: Clone, H: Hold> Keys<M, H> {
         }
     }
 
-    /// The others come first, each once; when all of them let each other pass, the earliest waits.
-    fn first_goes_behind(&mut self, key: &str, until: Instant, now: Instant) {
+    /// The one that was published first goes first. Later ones never do: nobody has begun with the one before them.
+    fn first_goes_behind(&mut self, key: &str, wait: Duration, now: Instant) {
         let Some(of_key) = self.keys.get_mut(key) else { return };
         if let Some(item) = of_key.items.front_mut() {
             item.unanswered = 0;
             item.attempt = item.attempt.saturating_add(1);
-            item.behind_until = Some(until);
+            item.is_behind = true;
         }
-        of_key.items.rotate_left(1);
-        let next = of_key.items.front().and_then(|item| item.behind_until).filter(|until| *until > now);
-        self.first_waits(key, next.map(|until| until - now).unwrap_or_default(), now);
+        of_key.sort();
+        let is_first = of_key.items.front().is_some_and(|item| item.is_behind);
+        let wait = if is_first { wait } else { Duration::ZERO };
+        self.first_waits(key, wait, now);
     }
 
     fn give_back(&mut self, key: &str, now: Instant) {
@@ -400,6 +404,11 @@ impl<M: Clone, H: Hold> Keys<M, H> {
 }
 
 impl<M, H> Key<M, H> {
+    /// In the order in which they were published.
+    fn sort(&mut self) {
+        self.items.make_contiguous().sort_by_key(|item| item.published);
+    }
+
     fn is_out(&self, token: u64) -> bool {
         matches!(self.first, First::Out { token: current, .. } if current == token)
     }

@@ -196,8 +196,9 @@ impl Shared {
         let key = if message.ordering_key.is_empty() { &message.message_id } else { &message.ordering_key };
         let (key, id) = (key.clone(), message.message_id.clone());
         let delivery_attempt = handler.delivery_attempt().and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+        let published = published_at(&message).timestamp_micros();
         let held = Held { message: Arc::new(message), delivery_attempt };
-        self.change(|keys, now| keys.arrive(&key, &id, held, handler, now));
+        self.change(|keys, now| keys.arrive(&key, &id, published, held, handler, now));
     }
 }
 

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     fn arrive(&mut self, key: &str, n: u32) {
-        self.keys.arrive(key, &n.to_string(), n, FakeHold(n, Rc::clone(&self.log)), self.now);
+        self.keys.arrive(key, &n.to_string(), n.into(), n, FakeHold(n, Rc::clone(&self.log)), self.now);
     }
 
     fn take(&mut self) -> Option<Out<u32>> {
@@ -91,33 +91,43 @@ fn a_follower_waits_for_the_one_before_it() {
 }
 
 #[test]
-fn who_goes_behind_lets_the_others_pass_and_keeps_its_place_among_them() {
+fn who_goes_behind_waits_for_what_was_published_before_and_lets_nothing_later_pass() {
     let mut bench = Bench::new();
     let behind = Answer::Behind(Duration::from_secs(1));
     bench.arrive("a", 2);
     bench.arrive("a", 3);
-    for n in [2, 3] {
-        let out = bench.take_is(n);
-        assert!(bench.answer(&out, behind));
-    }
-    assert!(bench.take().is_none(), "all of them wait for one that is not here");
+    let two = bench.take_is(2);
+    assert!(bench.answer(&two, behind));
+    assert!(bench.take().is_none(), "3 comes after 2");
     bench.pass(1.1);
     let two = bench.take_is(2);
     assert_eq!((two.attempt, two.unanswered), (2, 0));
     assert!(bench.answer(&two, behind));
-    let three = bench.take_is(3);
-    assert!(bench.answer(&three, behind));
+    bench.arrive("a", 4);
+    assert!(bench.take().is_none(), "so does 4");
     // What they wait for comes: at once, not after the wait.
     bench.arrive("a", 1);
     let one = bench.take_is(1);
     assert!(bench.answer(&one, Answer::Done));
-    bench.pass(1.1);
-    for n in [2, 3] {
+    for n in [2, 3, 4] {
         let out = bench.take_is(n);
         assert!(bench.answer(&out, Answer::Done));
     }
-    assert_eq!(bench.did(), [Did::Ack(1), Did::Ack(2), Did::Ack(3)]);
+    assert_eq!(bench.did(), [1, 2, 3, 4].map(Did::Ack));
     assert!(bench.keys.keys.is_empty());
+}
+
+#[test]
+fn what_was_published_before_and_came_while_the_first_was_out_goes_next() {
+    let mut bench = Bench::new();
+    bench.arrive("a", 3);
+    let three = bench.take_is(3);
+    (1..=2).for_each(|n| bench.arrive("a", n));
+    assert!(bench.answer(&three, Answer::Behind(Duration::from_secs(1))));
+    for n in [1, 2, 3] {
+        let out = bench.take_is(n);
+        assert!(bench.answer(&out, Answer::Done));
+    }
 }
 
 #[test]
