@@ -35,7 +35,7 @@ pub(crate) async fn await_end(
 
 async fn follow_to_end(state: &ApiState, caller: &Caller, task: &Task) -> Result<Option<Box<Task>>, FollowError> {
     // Text that is known already need not be read again.
-    let seen = Cursor { attempt: task.attempt, place: Place::Text(task.reply.content.len() as u64) };
+    let seen = Cursor { attempt: task.attempt, place: Place::Text(task.log_text().len() as u64) };
     let mut reader = match state.log.follow(&caller.user, task.id, Some(seen)).await {
         Err(FollowError::UnknownCursor(_)) => state.log.follow(&caller.user, task.id, None).await?,
         opened => opened?,

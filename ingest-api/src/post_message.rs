@@ -183,6 +183,7 @@ fn submission(
         // Messages of a session are listed in this order, and a quick client posts several within a millisecond.
         accepted_at: state.clock.now_precise(),
         fingerprint,
+        input: Default::default(),
     }
 }
 

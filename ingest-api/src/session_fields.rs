@@ -58,8 +58,16 @@ pub(crate) async fn change_session(
 ) -> Result<SessionChanged, Problem> {
     let SessionFields { heading, instructions, metadata } = fields;
     let user_id = call.caller.user.clone();
-    let change =
-        SessionChanged { session_id, user_id, change_id: call.id, changed_at, heading, instructions, metadata };
+    let change = SessionChanged {
+        session_id,
+        user_id,
+        change_id: call.id,
+        changed_at,
+        heading,
+        instructions,
+        metadata,
+        strategy: Default::default(),
+    };
     publish(state, call, &change).await?;
     let applied = bounded(state.limits.apply_timeout, "store", state.store.record_session_changed(&change)).await;
     if let Err(error) = applied {

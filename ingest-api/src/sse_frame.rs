@@ -19,6 +19,7 @@ pub(crate) fn write_frame(buffer: &mut BytesMut, entry: &Entry) -> io::Result<()
     match &entry.event {
         LogEvent::Status(data) => write_json(buffer, data)?,
         LogEvent::Delta(data) => write_json(buffer, data)?,
+        LogEvent::ToolCall(data) => write_json(buffer, data)?,
         LogEvent::Reset(data) => write_json(buffer, data)?,
         LogEvent::End(task) => write_json(buffer, task)?,
     }

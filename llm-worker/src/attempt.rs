@@ -10,6 +10,7 @@ use parlance_shared::{
         reply_log::{AppendError, ReplyWriter},
         turns::Claim,
     },
+    reply_text::{encode_call, encode_text},
     task::Usage,
 };
 use tokio::time::Instant;
@@ -33,7 +34,7 @@ pub(crate) struct Attempt {
 /// How an attempt ended.
 pub(crate) enum AttemptEnd {
     /// The provider is done.
-    Finished { model: Option<String>, usage: Usage },
+    Finished { model: Option<String>, usage: Usage, finish_reason: Option<String> },
     /// The provider failed, or took too long.
     Failed(Failure),
     /// Stopped from outside; the upstream request is dropped.
@@ -71,15 +72,22 @@ pub(crate) async fn stream_reply(
             () = &mut deadline => break AttemptEnd::Failed(Failure::turn_timeout()),
         };
         match event {
-            Some(Ok(Ok(LlmEvent::Delta(text)))) => {
+            Some(Ok(Ok(said @ (LlmEvent::Delta(_) | LlmEvent::ToolCall(_))))) => {
                 first_token_at.get_or_insert_with(|| parts.clock.now());
                 deltas += 1;
+                let text = match &said {
+                    LlmEvent::ToolCall(call) => encode_call(call).into(),
+                    LlmEvent::Delta(text) => encode_text(text),
+                    LlmEvent::Finished { .. } => continue,
+                };
                 if let Err(error) = once("reply log", APPEND, writer.append(&text)).await {
                     break AttemptEnd::LogFailed(error);
                 }
             }
             Some(Ok(Ok(LlmEvent::Finished { .. }))) if deltas == 0 => break AttemptEnd::Failed(Failure::empty()),
-            Some(Ok(Ok(LlmEvent::Finished { model, usage }))) => break AttemptEnd::Finished { model, usage },
+            Some(Ok(Ok(LlmEvent::Finished { model, usage, finish_reason }))) => {
+                break AttemptEnd::Finished { model, usage, finish_reason };
+            }
             Some(Ok(Err(error))) => break AttemptEnd::Failed(error.into()),
             Some(Err(_panic)) => break AttemptEnd::Failed(Failure::panicked()),
             None => break AttemptEnd::Failed(Failure::cut()),

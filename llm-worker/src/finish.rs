@@ -1,6 +1,7 @@
 //! Ends a task together with the checkpoint that the session's next turn starts from.
 
 use parlance_shared::{
+    content::TurnInput,
     event::MessageSubmitted,
     port::turns::{CheckpointTurn, Claim, ClaimError, TurnEnd, VersionedCheckpoint},
     task::{Status, Task},
@@ -10,7 +11,7 @@ use crate::{
     Worker,
     port_call::patiently,
     stop::Stop,
-    window::{WINDOW, push},
+    window::{WINDOW, before_replaced, push},
 };
 
 /// Changes of a session's instructions are the only other writers of its checkpoint; they are rare.
@@ -54,8 +55,22 @@ pub(crate) async fn finish(
 }
 
 fn with_turn(mut versioned: VersionedCheckpoint, message: &MessageSubmitted, end: &TurnEnd) -> VersionedCheckpoint {
-    let turn =
-        CheckpointTurn { task_id: message.task_id, user: message.content.clone(), assistant: end.content.clone() };
-    push(&mut versioned.checkpoint.window, turn, WINDOW);
+    let turn = CheckpointTurn {
+        task_id: message.task_id,
+        user: message.content.clone(),
+        assistant: end.content.clone(),
+        // What was asked of this turn alone is not asked again.
+        input: TurnInput {
+            parts: message.input.parts.clone(),
+            tool_results: message.input.tool_results.clone(),
+            ..TurnInput::default()
+        },
+        tool_calls: end.details.tool_calls.clone(),
+        tokens: 0,
+    };
+    let window = &mut versioned.checkpoint.window;
+    let kept = before_replaced(window, message.input.replaces.as_ref()).len();
+    window.truncate(kept);
+    push(window, turn, WINDOW);
     versioned
 }

@@ -73,6 +73,10 @@ impl Turns for Store {
     async fn request_cancel(&self, _: &UserId, _: TaskId) -> Result<CancelOutcome, PortError> {
         unreachable!()
     }
+    async fn interrupt(&self, _: &UserId, _: SessionId, _: chrono::DateTime<chrono::Utc>) -> Result<(), PortError> {
+        unreachable!()
+    }
+
     async fn delete_session(&self, _: &UserId, _: SessionId) -> Result<(), PortError> {
         unreachable!()
     }

@@ -81,6 +81,7 @@ mod tests {
             heading: None,
             instructions: instructions.map(|text| text.map(str::to_owned)),
             metadata: None,
+            strategy: Default::default(),
         }
     }
 

@@ -7,7 +7,8 @@ use parlance_shared::{
         reply_log::ReplyWriter,
         turns::{Claim, TurnEnd, VersionedCheckpoint},
     },
-    task::{Status, Task, Usage},
+    reply_text::decode,
+    task::{PromptRecord, Status, Task, TaskDetails, Usage},
 };
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::{
     interrupt::{Interrupt, interrupted},
     lease_loop::Hold,
     port_call::{once, patiently},
-    prompt,
+    prompt::{self, Built},
     quoted::without_quotes,
     retry_decision::{Decision, RetryDecision},
     stop::Stop,
@@ -40,6 +41,8 @@ pub(crate) struct Turn<'a> {
     hold: Hold,
     writer: Option<Box<dyn ReplyWriter>>,
     checkpoint: Option<VersionedCheckpoint>,
+    /// What the latest attempt's prompt was made of.
+    prompt: Option<PromptRecord>,
     deadline: Instant,
 }
 
@@ -54,7 +57,7 @@ impl<'a> Turn<'a> {
     ) -> Self {
         let hold = worker.leases.hold(&claim, asked);
         let deadline = Instant::now() + worker.longest_turn();
-        Self { worker, message, claim, hold, writer: None, checkpoint, deadline }
+        Self { worker, message, claim, hold, writer: None, checkpoint, prompt: None, deadline }
     }
 
     /// The latest attempt's claim.
@@ -75,9 +78,10 @@ impl<'a> Turn<'a> {
             let Attempt { end, first_token_at } = self.attempt().await?;
             let known = |end: TurnEnd| TurnEnd { first_token_at, ..end };
             let failure = match end {
-                AttemptEnd::Finished { model, usage } => {
+                AttemptEnd::Finished { model, usage, finish_reason } => {
                     let end = self.end(Status::Completed);
-                    return self.finish(known(TurnEnd { model: model.or(end.model), usage, ..end })).await;
+                    let details = TaskDetails { finish_reason, ..end.details };
+                    return self.finish(known(TurnEnd { model: model.or(end.model), usage, details, ..end })).await;
                 }
                 AttemptEnd::Interrupted(interrupt) => return self.interrupted(interrupt, known).await,
                 AttemptEnd::LogFailed(error) => return Err(error.into()),
@@ -130,7 +134,7 @@ impl<'a> Turn<'a> {
         let checkpoint = self.checkpoint.as_ref().map(|loaded| &loaded.checkpoint);
         let told = checkpoint.into_iter().flat_map(|checkpoint| {
             let turns = checkpoint.window.iter().flat_map(|turn| [&turn.user, &turn.assistant]);
-            turns.chain(&checkpoint.instructions).chain(&checkpoint.summary)
+            turns.chain(&checkpoint.instructions).chain(checkpoint.summary.as_ref().map(|summary| &summary.text))
         });
         let said = told.chain([&self.message.content, &reply]);
         without_quotes(detail, said.map(String::as_str))
@@ -142,9 +146,15 @@ impl<'a> Turn<'a> {
             Some(loaded) => loaded,
             None => load_checkpoint(self.worker, &self.claim).await?,
         };
-        let prompt = prompt::build(&checkpoint.checkpoint, self.message);
+        let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message);
         self.checkpoint = Some(checkpoint);
-        let attempt = stream_reply(self.worker, &self.claim, writer.as_mut(), prompt, self.deadline).await;
+        let attempt = match built {
+            Ok(Built { prompt, record }) => {
+                self.prompt = Some(record);
+                stream_reply(self.worker, &self.claim, writer.as_mut(), prompt, self.deadline).await
+            }
+            Err(failure) => Attempt { end: AttemptEnd::Failed(failure), first_token_at: None },
+        };
         self.writer = Some(writer);
         Ok(attempt)
     }
@@ -174,14 +184,16 @@ impl<'a> Turn<'a> {
     /// An end with what is known at any time.
     fn end(&self, status: Status) -> TurnEnd {
         let ProviderInfo { provider, model, .. } = self.worker.parts.llm.describe();
+        let (content, tool_calls) = self.writer.as_ref().map(|writer| decode(&writer.text())).unwrap_or_default();
         TurnEnd {
             status,
-            content: self.writer.as_ref().map(|writer| writer.text()).unwrap_or_default(),
+            content,
             provider: Some(provider),
             model: Some(self.message.model.clone().unwrap_or(model)),
             usage: Usage::default(),
             first_token_at: None,
             error: None,
+            details: TaskDetails { tool_calls, prompt: self.prompt.clone(), ..TaskDetails::default() },
         }
     }
 

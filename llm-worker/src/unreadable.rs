@@ -46,6 +46,7 @@ pub(crate) fn salvage(received: &Received) -> Option<MessageSubmitted> {
             .or_else(|| received.event.time().copied())
             .unwrap_or(received.published_at),
         fingerprint: field(&data, "fingerprint").flatten(),
+        input: Default::default(),
     })
 }
 

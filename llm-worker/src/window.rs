@@ -4,7 +4,7 @@
 //! hold for what is saved and for what is sent. The newest turn always stays, so that a message never misses the reply
 //! before it: when it alone is larger than the bound, its texts are cut.
 
-use parlance_shared::port::turns::CheckpointTurn;
+use parlance_shared::{content::Replaced, port::turns::CheckpointTurn};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,12 @@ pub(crate) fn latest(window: &[CheckpointTurn], bounds: Bounds) -> &[CheckpointT
         .count();
     let kept = fitting.max(1).min(window.len());
     &window[window.len() - kept..]
+}
+
+/// The turns before the one that is replaced: that one and what came after it are no longer part of the conversation.
+pub(crate) fn before_replaced<'a>(window: &'a [CheckpointTurn], replaced: Option<&Replaced>) -> &'a [CheckpointTurn] {
+    let place = replaced.and_then(|replaced| window.iter().position(|turn| turn.task_id == replaced.task_id));
+    &window[..place.unwrap_or(window.len())]
 }
 
 /// Adds a turn and drops what no longer fits.
@@ -71,7 +77,14 @@ mod tests {
     fn turn(user: &str, assistant: &str) -> CheckpointTurn {
         let mint = IdMint::new(&[1; 32], parlance_shared::Clock::system());
         let task_id: TaskId = mint.mint(&UserId::new("alice"));
-        CheckpointTurn { task_id, user: user.to_owned(), assistant: assistant.to_owned() }
+        CheckpointTurn {
+            task_id,
+            user: user.to_owned(),
+            assistant: assistant.to_owned(),
+            input: Default::default(),
+            tokens: Default::default(),
+            tool_calls: Default::default(),
+        }
     }
 
     fn users(window: &[CheckpointTurn]) -> Vec<&str> {

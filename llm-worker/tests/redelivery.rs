@@ -158,6 +158,7 @@ async fn a_worker_that_lost_its_claim_says_nothing_more() {
         usage: Usage::default(),
         first_token_at: None,
         error: None,
+        details: Default::default(),
     };
     let ended = world.turns.finish(&claim, end.clone(), None).await.unwrap();
 

@@ -82,6 +82,7 @@ async fn instructions_reach_the_next_prompt_and_the_newer_change_wins() {
         heading: None,
         instructions: Some(Some(text.to_owned())),
         metadata: None,
+        strategy: Default::default(),
     };
     let (newer, older) = (change("Be kind.", 2), change("Be brief.", 1));
     world.publish(&newer).await;

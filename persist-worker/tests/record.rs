@@ -102,6 +102,7 @@ async fn a_session_is_changed_and_deleted() {
         heading: Some(Some("Rivers".to_owned())),
         instructions: None,
         metadata: None,
+        strategy: Default::default(),
     };
     world.publish(topology::REQUESTS, &change).await;
     eventually("the heading", async || match world.store.session(&world.user, session).await.unwrap() {

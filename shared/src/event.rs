@@ -6,7 +6,13 @@ use chrono::{DateTime, Utc};
 use cloudevents::{AttributesReader as _, Data, Event, EventBuilder as _, EventBuilderV10};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{CallId, MessageId, SessionId, TaskId, UserId, session::Metadata, task::Task};
+use crate::{
+    CallId, MessageId, SessionId, TaskId, UserId,
+    content::TurnInput,
+    port::turns::Summary,
+    session::Metadata,
+    task::{Task, Usage},
+};
 
 /// The extension attribute that carries the id of the HTTP call which began it all.
 pub const CALL_ID_EXTENSION: &str = "callid";
@@ -18,6 +24,10 @@ pub enum Strategy {
     /// It waits its turn.
     #[default]
     Enqueue,
+    /// What runs or waits in the session is cancelled; what was said by then is kept.
+    Interrupt,
+    /// It is refused.
+    Reject,
 }
 
 /// A user's message was accepted.
@@ -45,6 +55,9 @@ pub struct MessageSubmitted {
     pub accepted_at: DateTime<Utc>,
     /// Hash of the request, when it came with an idempotency key.
     pub fingerprint: Option<String>,
+    /// What it asks beyond its text.
+    #[serde(default, skip_serializing_if = "TurnInput::is_plain")]
+    pub input: TurnInput,
 }
 
 /// A session was made or changed. A field that is absent was left alone; `null` clears it.
@@ -67,6 +80,9 @@ pub struct SessionChanged {
     /// New metadata.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
     pub metadata: Option<Option<Metadata>>,
+    /// What a message does while a reply runs, unless it says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+    pub strategy: Option<Option<Strategy>>,
 }
 
 /// A session was deleted by its owner.
@@ -89,6 +105,58 @@ pub struct ReplyCompleted {
     pub session_id: SessionId,
     /// The task with the whole reply.
     pub task: Task,
+}
+
+/// The older turns of a session are to be folded into its summary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummaryRequested {
+    /// The conversation.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// The version that the new summary will have: one above that of the checkpoint which had grown too large.
+    pub version: u32,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+}
+
+/// A session has a new summary; its checkpoint has it already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryMade {
+    /// The conversation.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// The summary.
+    pub summary: Summary,
+    /// The model that wrote it.
+    pub model: Option<String>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// A session needs a heading, from its first exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadingRequested {
+    /// The conversation.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+}
+
+/// A heading was found for a session; its owner's own goes before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadingMade {
+    /// The conversation.
+    pub session_id: SessionId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// The heading.
+    pub heading: String,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
 }
 
 /// An event with a type and an identity.
@@ -164,6 +232,70 @@ impl DomainEvent for ReplyCompleted {
     }
     fn time(&self) -> DateTime<Utc> {
         self.task.timings.finished_at.unwrap_or_default()
+    }
+    fn ordering_key(&self) -> String {
+        self.session_id.to_string()
+    }
+}
+
+impl DomainEvent for SummaryRequested {
+    const TYPE: &'static str = "parlance.summary.requested.v1";
+    fn id(&self) -> String {
+        format!("{}.summary.{}.requested", self.session_id, self.version)
+    }
+    fn subject(&self) -> String {
+        self.session_id.to_string()
+    }
+    fn time(&self) -> DateTime<Utc> {
+        self.requested_at
+    }
+    fn ordering_key(&self) -> String {
+        self.session_id.to_string()
+    }
+}
+
+impl DomainEvent for SummaryMade {
+    const TYPE: &'static str = "parlance.summary.made.v1";
+    fn id(&self) -> String {
+        format!("{}.summary.{}", self.session_id, self.summary.version)
+    }
+    fn subject(&self) -> String {
+        self.session_id.to_string()
+    }
+    fn time(&self) -> DateTime<Utc> {
+        self.summary.made_at
+    }
+    fn ordering_key(&self) -> String {
+        self.session_id.to_string()
+    }
+}
+
+impl DomainEvent for HeadingRequested {
+    const TYPE: &'static str = "parlance.heading.requested.v1";
+    fn id(&self) -> String {
+        format!("{}.heading.requested", self.session_id)
+    }
+    fn subject(&self) -> String {
+        self.session_id.to_string()
+    }
+    fn time(&self) -> DateTime<Utc> {
+        self.requested_at
+    }
+    fn ordering_key(&self) -> String {
+        self.session_id.to_string()
+    }
+}
+
+impl DomainEvent for HeadingMade {
+    const TYPE: &'static str = "parlance.heading.made.v1";
+    fn id(&self) -> String {
+        format!("{}.heading", self.session_id)
+    }
+    fn subject(&self) -> String {
+        self.session_id.to_string()
+    }
+    fn time(&self) -> DateTime<Utc> {
+        self.made_at
     }
     fn ordering_key(&self) -> String {
         self.session_id.to_string()
@@ -258,6 +390,7 @@ mod tests {
             heading: None,
             instructions: Some(None),
             metadata: Some(Some(Metadata::new())),
+            strategy: Default::default(),
         };
         let event = to_cloud_event(&change, "ingest-api", Some(call)).unwrap();
         let stored: Event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();

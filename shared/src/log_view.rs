@@ -3,10 +3,14 @@
 //! Live readers and replays of a stored reply take the same steps, so a cursor means the same during the reply, after it,
 //! and when nothing but the stored text is left.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::{
+    content::ToolCall,
     cursor::{Cursor, Place, UnknownCursor},
+    reply_text::{Piece, next_piece},
     task::{Status, Task},
 };
 
@@ -29,6 +33,8 @@ pub enum LogEvent {
     Status(StatusData),
     /// More text.
     Delta(DeltaData),
+    /// A tool is to be called.
+    ToolCall(ToolCallData),
     /// A new attempt replaces all text shown so far.
     Reset(ResetData),
     /// It ended; by its status `done`, `failed` or `cancelled`.
@@ -41,6 +47,7 @@ impl LogEvent {
         match self {
             Self::Status(_) => "status",
             Self::Delta(_) => "delta",
+            Self::ToolCall(_) => "tool_call",
             Self::Reset(_) => "reset",
             Self::End(task) => match task.status {
                 Status::Failed => "failed",
@@ -69,6 +76,15 @@ pub struct DeltaData {
     pub attempt: u32,
 }
 
+/// Data of `tool_call`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ToolCallData {
+    /// The call, whole.
+    pub tool_call: ToolCall,
+    /// The attempt it belongs to.
+    pub attempt: u32,
+}
+
 /// Data of `reset`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ResetData {
@@ -79,14 +95,14 @@ pub struct ResetData {
 }
 
 /// Where a task stands, as far as this process knows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LogView<'a> {
     /// The latest attempt; 0 before the first.
     pub attempt: u32,
     /// Why the attempt before it was given up.
     pub reset_reason: &'a str,
-    /// The latest attempt's text so far.
-    pub text: &'a str,
+    /// The latest attempt's text so far, as [`crate::reply_text`] writes it.
+    pub text: Cow<'a, str>,
     /// How it ended.
     pub end: Option<&'a Task>,
     /// Whether `text` holds all that any reader was ever sent of this attempt. Not so for an attempt whose worker was
@@ -97,7 +113,8 @@ pub struct LogView<'a> {
 impl<'a> LogView<'a> {
     /// The view of a task that has ended.
     pub fn of_ended(task: &'a Task, reset_reason: &'a str) -> Self {
-        Self { attempt: task.attempt, reset_reason, text: &task.reply.content, end: Some(task), complete: true }
+        let text = task.log_text();
+        Self { attempt: task.attempt, reset_reason, text, end: Some(task), complete: true }
     }
 
     /// What a reader at `seen` is sent next; `None` when there is nothing more for now, or ever once the task has ended.
@@ -131,9 +148,14 @@ impl<'a> LogView<'a> {
         if rest.is_empty() {
             return Ok(self.end.map(|task| self.entry(Place::End, LogEvent::End(Box::new(task.clone())))));
         }
-        let text = &rest[..rest.floor_char_boundary(MAX_DELTA_BYTES)];
-        let place = Place::Text(bytes + text.len() as u64);
-        Ok(Some(self.entry(place, LogEvent::Delta(DeltaData { text: text.to_owned(), attempt: self.attempt }))))
+        // Of a call that is not all there, the rest is to come.
+        let Some((piece, taken)) = next_piece(rest, MAX_DELTA_BYTES) else { return Ok(None) };
+        let attempt = self.attempt;
+        let event = match piece {
+            Piece::Text(text) => LogEvent::Delta(DeltaData { text: text.to_owned(), attempt }),
+            Piece::Call(tool_call) => LogEvent::ToolCall(ToolCallData { tool_call, attempt }),
+        };
+        Ok(Some(self.entry(Place::Text(bytes + taken as u64), event)))
     }
 
     fn status_entry(&self) -> Entry {
@@ -195,7 +217,7 @@ mod tests {
             let mut written = String::new();
             for piece in &pieces {
                 written.push_str(piece);
-                let live = LogView { attempt: 1, reset_reason: "", text: &written, end: None, complete: true };
+                let live = LogView { attempt: 1, reset_reason: "", text: written.as_str().into(), end: None, complete: true };
                 let more = drain(&live, seen);
                 seen = more.last().map(|e| e.cursor).or(seen);
                 got.extend(more);
@@ -237,9 +259,9 @@ mod tests {
     #[test]
     fn a_reader_ahead_of_a_lost_attempt_waits_for_the_reset() {
         let ahead = Some(Cursor { attempt: 1, place: Place::Text(9) });
-        let lost = LogView { attempt: 1, reset_reason: "", text: "abc", end: None, complete: false };
+        let lost = LogView { attempt: 1, reset_reason: "", text: "abc".into(), end: None, complete: false };
         assert_eq!(lost.next_after(ahead), Ok(None));
-        let live = LogView { complete: true, ..lost };
+        let live = LogView { complete: true, ..lost.clone() };
         assert_eq!(live.next_after(ahead), Err(UnknownCursor));
     }
 

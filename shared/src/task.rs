@@ -1,9 +1,15 @@
 //! A task is one turn: a message, the attempts to answer it, and how it ended.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, SessionId, TaskId};
+use crate::{
+    MessageId, SessionId, TaskId,
+    content::ToolCall,
+    reply_text::{decode, encode},
+};
 
 /// Where a task stands. The words of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,6 +77,77 @@ pub struct Task {
     pub timings: Timings,
     /// Why it failed.
     pub error: Option<TaskError>,
+    /// The rest.
+    #[serde(flatten)]
+    pub details: TaskDetails,
+}
+
+impl Task {
+    /// The whole reply, as it stands in the log.
+    pub fn log_text(&self) -> Cow<'_, str> {
+        encode(&self.reply.content, &self.details.tool_calls)
+    }
+
+    /// Takes the reply from what stands in the log.
+    pub fn set_log_text(&mut self, text: &str) {
+        (self.reply.content, self.details.tool_calls) = decode(text);
+    }
+}
+
+/// What is known of a task's reply beyond its text. Stored as one JSON object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskDetails {
+    /// The tools that the reply calls, after its text.
+    pub tool_calls: Vec<ToolCall>,
+    /// Why the model stopped, as the provider says it: `stop`, `length`, `tool_calls`, `content_filter`.
+    pub finish_reason: Option<String>,
+    /// What the prompt was made of.
+    pub prompt: Option<PromptRecord>,
+    /// Who was asked, one entry an attempt, as far as the turn's last worker knows; the latest last.
+    pub attempts: Vec<AttemptRecord>,
+    /// What it cost, in millionths of a US dollar, by the price table; null when the model's price is not known.
+    pub cost_micro_usd: Option<u64>,
+}
+
+impl TaskDetails {
+    /// As one JSON object, for a column; `None` when there is nothing to keep.
+    pub fn to_column(&self) -> Option<String> {
+        (*self != Self::default()).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// What a column holds. What can't be read is left out: it was written by another version.
+    pub fn from_column(column: Option<&str>) -> Self {
+        column.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+}
+
+/// What a prompt was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptRecord {
+    /// The name of the template for the instructions.
+    pub template: String,
+    /// Which version of it.
+    pub version: String,
+    /// Which version of the session's summary, if there was one.
+    pub summary_version: Option<u32>,
+    /// The earlier turns that went in, oldest first.
+    pub turns: Vec<TaskId>,
+    /// How long it was, in tokens, as counted or estimated before it was sent.
+    pub tokens: u64,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number.
+    pub attempt: u32,
+    /// Who was asked.
+    pub provider: String,
+    /// For which model.
+    pub model: String,
+    /// The code of its failure; null for the one that answered.
+    pub error: Option<String>,
 }
 
 impl Task {
@@ -88,6 +165,7 @@ impl Task {
             usage: Usage::default(),
             timings: Timings::default(),
             error: None,
+            details: TaskDetails::default(),
         }
     }
 }

@@ -10,6 +10,9 @@ pub const REQUESTS: Topic = Topic("parlance-requests");
 /// What llm-worker publishes: the ends of tasks.
 pub const REPLIES: Topic = Topic("parlance-replies");
 
+/// What llm-worker asks of itself between turns: summaries and headings.
+pub const MEMORY: Topic = Topic("parlance-memory");
+
 /// llm-worker's view of [`REQUESTS`].
 pub const LLM_WORKER: Subscription = Subscription {
     name: "llm-worker",
@@ -20,6 +23,16 @@ pub const LLM_WORKER: Subscription = Subscription {
     max_unanswered: 10,
 };
 
+/// llm-worker's view of [`MEMORY`].
+pub const LLM_MEMORY: Subscription = Subscription {
+    name: "llm-memory",
+    topic: MEMORY,
+    lease: Duration::from_secs(30),
+    retry_min: Duration::from_secs(1),
+    retry_max: Duration::from_secs(300),
+    max_unanswered: 10,
+};
+
 /// persist-worker's view of [`REQUESTS`].
 pub const PERSIST_REQUESTS: Subscription = Subscription { name: "persist-requests", ..PERSIST };
 
@@ -27,7 +40,7 @@ pub const PERSIST_REQUESTS: Subscription = Subscription { name: "persist-request
 pub const PERSIST_REPLIES: Subscription = Subscription { name: "persist-replies", topic: REPLIES, ..PERSIST };
 
 /// All subscriptions.
-pub const ALL: [Subscription; 3] = [LLM_WORKER, PERSIST_REQUESTS, PERSIST_REPLIES];
+pub const ALL: [Subscription; 4] = [LLM_WORKER, LLM_MEMORY, PERSIST_REQUESTS, PERSIST_REPLIES];
 
 const PERSIST: Subscription = Subscription {
     name: "",

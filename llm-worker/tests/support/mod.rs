@@ -152,7 +152,7 @@ impl World {
                 match reader.next().await.unwrap().expect("the task ended").event {
                     LogEvent::Delta(delta) => text.push_str(&delta.text),
                     LogEvent::Reset(_) => text.clear(),
-                    LogEvent::Status(_) => {}
+                    LogEvent::Status(_) | LogEvent::ToolCall(_) => {}
                     LogEvent::End(task) => panic!("ended early: {task:?}"),
                 }
             }

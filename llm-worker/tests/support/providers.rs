@@ -35,7 +35,7 @@ impl Llm for Panicking {
                 1 => LlmEvent::Delta("half ".to_owned()),
                 2 if panics => panic!("as the test wants it"),
                 2 => LlmEvent::Delta("whole".to_owned()),
-                3 => LlmEvent::Finished { model: None, usage: Usage::default() },
+                3 => LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Default::default() },
                 _ => return std::task::Poll::Ready(None),
             };
             std::task::Poll::Ready(Some(Ok(event)))

@@ -20,5 +20,6 @@ pub fn message(mint: &IdMint, clock: &Clock, user: &UserId, session_id: SessionI
         metadata: None,
         accepted_at: clock.now(),
         fingerprint: None,
+        input: Default::default(),
     }
 }

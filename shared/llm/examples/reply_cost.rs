@@ -51,8 +51,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn read_reply(llm: &dyn Llm) -> u32 {
-    let messages = vec![PromptMessage { role: PromptRole::User, content: "How are you?".to_owned() }];
-    let Ok(mut stream) = llm.stream(Prompt { model: None, messages }).await else { return 0 };
+    let messages = vec![PromptMessage {
+        role: PromptRole::User,
+        content: "How are you?".to_owned(),
+        parts: Default::default(),
+        tool_call_id: Default::default(),
+        tool_calls: Default::default(),
+    }];
+    let Ok(mut stream) = llm.stream(Prompt { model: None, messages, options: Default::default() }).await else {
+        return 0;
+    };
     let mut tokens = 0;
     while let Some(Ok(LlmEvent::Delta(_))) = stream.next().await {
         tokens += 1;

@@ -54,7 +54,11 @@ impl Llm for Offline {
     async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
         let reply = format!("{}\n\n{}", self.introduction, compose::answer(&prompt.messages));
         let words: Vec<String> = reply.split_inclusive(char::is_whitespace).map(str::to_owned).collect();
-        let end = LlmEvent::Finished { model: Some("offline".to_owned()), usage: Usage::default() };
+        let end = LlmEvent::Finished {
+            model: Some("offline".to_owned()),
+            usage: Usage::default(),
+            finish_reason: Default::default(),
+        };
         let events = words.into_iter().map(LlmEvent::Delta).chain([end]);
         Ok(stream::iter(events)
             .then(|event| async {

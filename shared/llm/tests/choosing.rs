@@ -29,7 +29,7 @@ async fn reply(llm: &dyn Llm, text: &str) -> String {
     let stream = llm.stream(prompt(text)).await.unwrap();
     let pieces = stream.map(|item| match item.unwrap() {
         LlmEvent::Delta(piece) => piece,
-        LlmEvent::Finished { .. } => String::new(),
+        LlmEvent::ToolCall(_) | LlmEvent::Finished { .. } => String::new(),
     });
     pieces.collect().await
 }

@@ -13,22 +13,36 @@ const TIDES: &str = "Tides are the rise and fall of sea levels. They are caused 
                      and moon meet twice a day. When is the next high tide? I like my coffee strong.";
 
 fn said(role: PromptRole, content: &str) -> PromptMessage {
-    PromptMessage { role, content: content.to_owned() }
+    PromptMessage {
+        role,
+        content: content.to_owned(),
+        parts: Default::default(),
+        tool_call_id: Default::default(),
+        tool_calls: Default::default(),
+    }
 }
 
 async fn pieces(messages: Vec<PromptMessage>) -> Vec<String> {
     let mut events: Vec<LlmEvent> = Offline::new()
-        .stream(Prompt { model: None, messages })
+        .stream(Prompt { model: None, messages, options: Default::default() })
         .await
         .unwrap()
         .map(|item| item.unwrap())
         .collect()
         .await;
-    assert_eq!(events.pop(), Some(LlmEvent::Finished { model: Some("offline".to_owned()), usage: Usage::default() }));
+    assert_eq!(
+        events.pop(),
+        Some(LlmEvent::Finished {
+            model: Some("offline".to_owned()),
+            usage: Usage::default(),
+            finish_reason: Default::default()
+        })
+    );
     events
         .into_iter()
         .map(|event| match event {
             LlmEvent::Delta(text) => text,
+            LlmEvent::ToolCall(call) => panic!("{call:?}"),
             LlmEvent::Finished { .. } => panic!("finished twice"),
         })
         .collect()

@@ -28,9 +28,16 @@ async fn the_prompt_is_sent_whole_with_the_model_that_was_asked_for() {
     let messages: Vec<PromptMessage> = roles
         .into_iter()
         .enumerate()
-        .map(|(i, role)| PromptMessage { role, content: format!("\"line {i}\"\n") })
+        .map(|(i, role)| PromptMessage {
+            role,
+            content: format!("\"line {i}\"\n"),
+            parts: Default::default(),
+            tool_call_id: Default::default(),
+            tool_calls: Default::default(),
+        })
         .collect();
-    let stream = llm.stream(Prompt { model: Some("other".to_owned()), messages }).await.unwrap();
+    let stream =
+        llm.stream(Prompt { model: Some("other".to_owned()), messages, options: Default::default() }).await.unwrap();
     drop(stream);
     let record = &mock.requests()[0];
     assert_eq!(record.model.as_deref(), Some("other"));

@@ -66,6 +66,7 @@ async fn say(turns: Arc<PostgresTurns>, claim: Claim, start: Instant, tokens: u6
         usage: Usage::default(),
         first_token_at: None,
         error: None,
+        details: Default::default(),
     };
     turns.finish(&claim, end, None).await.unwrap();
     worst
@@ -84,7 +85,7 @@ async fn read(turns: Arc<PostgresTurns>, task: TaskId, start: Instant, tokens: u
                 latencies.extend(said.map(|at| u32::try_from(now - at).unwrap_or_default()));
             }
             LogEvent::End(task) => assert_eq!(task.reply.content, text),
-            LogEvent::Status(_) | LogEvent::Reset(_) => {}
+            LogEvent::Status(_) | LogEvent::ToolCall(_) | LogEvent::Reset(_) => {}
         }
     }
     assert_eq!(latencies.len() as u64, tokens, "tokens were lost");

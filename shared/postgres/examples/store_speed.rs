@@ -35,6 +35,7 @@ fn conversation(clock: &Clock) -> (MessageSubmitted, ReplyCompleted) {
         metadata: None,
         accepted_at: now,
         fingerprint: None,
+        input: Default::default(),
     };
     let mut task = Task::queued(request.task_id);
     task.status = Status::Completed;

@@ -15,6 +15,7 @@ mod view;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parlance_shared::{
     Lifecycle, SessionId, TaskId, UserId,
     cursor::Cursor,
@@ -188,6 +189,10 @@ impl Turns for PostgresTurns {
 
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError> {
         cancel::request_cancel(self, user, task).await
+    }
+
+    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
+        cancel::interrupt(self, user, session, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {

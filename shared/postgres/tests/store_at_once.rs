@@ -77,6 +77,7 @@ fn history(random: &mut fastrand::Rng) -> Vec<Event> {
                     heading: Some(Some(format!("heading {change}"))),
                     instructions: (change > 0).then(|| Some(format!("instructions {change}"))),
                     metadata: (change > 1).then_some(None),
+                    strategy: Default::default(),
                 }));
             }
             if random.u8(0..3) == 0 {

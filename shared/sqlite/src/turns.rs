@@ -20,6 +20,7 @@ mod view;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use parlance_shared::{
     Lifecycle, SessionId, TaskId, UserId,
@@ -87,6 +88,10 @@ impl Turns for SqliteTurns {
 
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError> {
         cancel::request_cancel(self, user.clone(), task).await
+    }
+
+    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
+        cancel::interrupt(self, user.clone(), session, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {

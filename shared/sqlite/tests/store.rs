@@ -103,6 +103,7 @@ fn request(user: &UserId, content: &str) -> MessageSubmitted {
         metadata: None,
         accepted_at: DateTime::from_timestamp_millis(1_790_000_000_000).unwrap(),
         fingerprint: None,
+        input: Default::default(),
     }
 }
 
@@ -162,7 +163,9 @@ async fn a_full_disk_shows_and_nothing_is_half_written() {
     assert_eq!(store.session(&alice, refused.1.session_id).await.unwrap(), Lookup::Unknown);
     assert_eq!(store.task(&alice, refused.1.task_id).await.unwrap(), Lookup::Unknown);
     // What room is left is smaller than that message; take it, too.
-    while store.record_message_submitted(&request(&alice, &"x".repeat(3_000))).await.is_ok() {}
+    for size in [3_000, 1] {
+        while store.record_message_submitted(&request(&alice, &"x".repeat(size))).await.is_ok() {}
+    }
     let ready = store.ready().await;
     assert!(matches!(ready, Err(PortError::Full { .. })), "{ready:?}");
     // Deleting makes room.

@@ -5,8 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::task::Usage;
+use crate::{
+    content::{ContentPart, ToolCall},
+    task::Usage,
+};
 
 /// One provider.
 #[async_trait]
@@ -39,6 +43,21 @@ pub struct Prompt {
     pub model: Option<String>,
     /// The conversation, oldest first.
     pub messages: Vec<PromptMessage>,
+    /// What is passed through.
+    pub options: PromptOptions,
+}
+
+/// What a provider is given as it came; what it does not take it refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PromptOptions {
+    /// Tools that it may call.
+    pub tools: Option<Value>,
+    /// Which of them.
+    pub tool_choice: Option<Value>,
+    /// The form of the reply.
+    pub response_format: Option<Value>,
+    /// The most tokens that the reply may have.
+    pub max_output_tokens: Option<u32>,
 }
 
 /// One message of a prompt.
@@ -48,6 +67,22 @@ pub struct PromptMessage {
     pub role: PromptRole,
     /// The text.
     pub content: String,
+    /// Of a user's message that is more than text: all of it, text included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ContentPart>,
+    /// The tools that the model called in this message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The call that a tool's message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+impl PromptMessage {
+    /// Plain text.
+    pub fn text(role: PromptRole, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), parts: Vec::new(), tool_calls: Vec::new(), tool_call_id: None }
+    }
 }
 
 /// Who speaks in a prompt.
@@ -60,6 +95,8 @@ pub enum PromptRole {
     User,
     /// The model.
     Assistant,
+    /// A tool that the model called.
+    Tool,
 }
 
 /// A piece of a reply.
@@ -67,12 +104,16 @@ pub enum PromptRole {
 pub enum LlmEvent {
     /// More text; never empty.
     Delta(String),
+    /// A tool is to be called: all of the call. Comes after the text.
+    ToolCall(ToolCall),
     /// The provider is done. Always the last event.
     Finished {
         /// The model that answered, if the provider said.
         model: Option<String>,
         /// Tokens, as far as the provider counted them.
         usage: Usage,
+        /// Why it stopped, if it said: `stop`, `length`, `tool_calls`, `content_filter`.
+        finish_reason: Option<String>,
     },
 }
 

@@ -20,7 +20,8 @@ use uuid::Uuid;
 use super::PortError;
 use crate::{
     MessageId, SessionId, TaskId, UserId,
-    task::{Status, Task, TaskError, Usage},
+    content::{ToolCall, TurnInput},
+    task::{Status, Task, TaskDetails, TaskError, Usage},
 };
 
 /// How long after its lease ran out, or was handed back, an unfinished turn keeps later ones of its session waiting. The bus
@@ -124,23 +125,45 @@ pub struct TurnEnd {
     pub first_token_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<TaskError>,
+    /// The rest.
+    pub details: TaskDetails,
 }
 
 /// What the next turn of a session starts from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Checkpoint {
     /// What the model is told before the conversation.
     pub instructions: Option<String>,
     /// When `instructions` were last changed; an older change is ignored.
     pub instructions_at: Option<DateTime<Utc>>,
     /// What was said before the window, in short.
-    pub summary: Option<String>,
+    pub summary: Option<Summary>,
     /// The latest turns, oldest first.
     pub window: Vec<CheckpointTurn>,
+    /// A heading was asked for: that happens once.
+    pub headed: bool,
+}
+
+/// What was said in the turns before a checkpoint's window, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// From 1; each version stands in for the one before.
+    pub version: u32,
+    /// It.
+    pub text: String,
+    /// The latest turn that it covers.
+    pub through: TaskId,
+    /// How many turns it covers.
+    pub turns: u32,
+    /// How long it is, in tokens, as counted or estimated.
+    pub tokens: u32,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
 }
 
 /// One turn of a checkpoint's window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointTurn {
     /// The task.
     pub task_id: TaskId,
@@ -148,10 +171,19 @@ pub struct CheckpointTurn {
     pub user: String,
     /// What the model said, perhaps cut short.
     pub assistant: String,
+    /// What the user's message held beyond its text: images and results of tools.
+    #[serde(default, skip_serializing_if = "TurnInput::is_plain")]
+    pub input: TurnInput,
+    /// The tools that the model called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// How long both sides are, in tokens, as counted or estimated; 0 when that was never done.
+    #[serde(default)]
+    pub tokens: u32,
 }
 
 /// A checkpoint with the version it was read at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VersionedCheckpoint {
     /// 0 when none was ever saved.
     pub version: i64,
@@ -196,6 +228,10 @@ pub trait Turns: Send + Sync + 'static {
 
     /// Stores that the owner wants the task stopped. The caller has made sure that the id was made for this user.
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError>;
+
+    /// Stores that all turns of the session that were accepted before `before` are to stop, also those that no worker has
+    /// heard of yet. What they had said is kept.
+    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError>;
 
     /// Cancels what runs or waits in the session, forgets its checkpoint, and keeps later turns from starting.
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError>;

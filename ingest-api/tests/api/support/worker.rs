@@ -69,6 +69,7 @@ impl App {
                 message: "The language model stopped in the middle of its answer.".into(),
                 retryable: true,
             }),
+            details: Default::default(),
         };
         self.turns.finish(&attempt.claim, end, None).await.unwrap()
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
     port::{
@@ -68,6 +69,10 @@ impl Turns for FaultyTurns {
 
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError> {
         self.inner.request_cancel(user, task).await
+    }
+
+    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
+        self.inner.interrupt(user, session, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {

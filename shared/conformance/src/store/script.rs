@@ -75,6 +75,7 @@ impl Talk {
             metadata: None,
             accepted_at: at(millis),
             fingerprint: Some(format!("hash of {content}")),
+            input: Default::default(),
         }
     }
 
@@ -87,6 +88,7 @@ impl Talk {
             heading: None,
             instructions: None,
             metadata: None,
+            strategy: Default::default(),
         }
     }
 

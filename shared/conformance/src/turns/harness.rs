@@ -78,10 +78,18 @@ pub(super) fn completed(content: &str) -> TurnEnd {
         usage: Usage { input_tokens: Some(3), output_tokens: Some(2), cached_tokens: None },
         first_token_at: None,
         error: None,
+        details: Default::default(),
     }
 }
 
 pub(super) fn with_window(turn: &Turn, reply: &str) -> Checkpoint {
-    let said = CheckpointTurn { task_id: turn.request.task_id, user: "hi".into(), assistant: reply.to_owned() };
+    let said = CheckpointTurn {
+        task_id: turn.request.task_id,
+        user: "hi".into(),
+        assistant: reply.to_owned(),
+        input: Default::default(),
+        tokens: Default::default(),
+        tool_calls: Default::default(),
+    };
     Checkpoint { window: vec![said], ..Checkpoint::default() }
 }

@@ -42,7 +42,7 @@ fn shown(entries: &[Entry]) -> String {
         match &entry.event {
             LogEvent::Delta(delta) => text.push_str(&delta.text),
             LogEvent::Reset(_) => text.clear(),
-            LogEvent::Status(_) | LogEvent::End(_) => {}
+            LogEvent::Status(_) | LogEvent::ToolCall(_) | LogEvent::End(_) => {}
         }
     }
     text

@@ -77,7 +77,7 @@ fn look_back(content: &str, earlier: &[PromptMessage]) -> String {
 fn findings<'a>(terms: &BTreeSet<String>, earlier: &'a [PromptMessage]) -> Vec<&'a str> {
     let mut found: Vec<(usize, &str)> = Vec::new();
     let said = earlier.iter().filter(|message| match message.role {
-        PromptRole::System => false,
+        PromptRole::System | PromptRole::Tool => false,
         PromptRole::User => true,
         // What this provider said itself only repeats the user.
         PromptRole::Assistant => !message.content.starts_with(LABEL),

@@ -321,7 +321,11 @@ where
             return self.fail(LlmErrorKind::EmptyReply, "the reply has no text");
         }
         self.phase = Phase::Over;
-        Ok(LlmEvent::Finished { model: self.reply.model.take(), usage: self.reply.usage })
+        Ok(LlmEvent::Finished {
+            model: self.reply.model.take(),
+            usage: self.reply.usage,
+            finish_reason: Default::default(),
+        })
     }
 
     fn fail(&mut self, kind: LlmErrorKind, detail: impl Into<String>) -> Result<LlmEvent, LlmError> {

@@ -33,7 +33,17 @@ pub fn settings(base_url: &str) -> LlmSettings {
 }
 
 pub fn prompt(text: &str) -> Prompt {
-    Prompt { model: None, messages: vec![PromptMessage { role: PromptRole::User, content: text.to_owned() }] }
+    Prompt {
+        model: None,
+        messages: vec![PromptMessage {
+            role: PromptRole::User,
+            content: text.to_owned(),
+            parts: Default::default(),
+            tool_call_id: Default::default(),
+            tool_calls: Default::default(),
+        }],
+        options: Default::default(),
+    }
 }
 
 pub fn mock(behaviour: impl Into<Behaviour>) -> MockLlm {
@@ -82,7 +92,8 @@ pub async fn ask(settings: &LlmSettings, text: &str) -> Outcome {
                     outcome.text.push_str(&piece);
                     outcome.pieces += 1;
                 }
-                Ok(LlmEvent::Finished { model, usage }) => {
+                Ok(LlmEvent::ToolCall(call)) => panic!("{call:?}"),
+                Ok(LlmEvent::Finished { model, usage, .. }) => {
                     outcome.end = Ok((model, usage));
                     ended = true;
                 }

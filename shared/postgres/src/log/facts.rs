@@ -41,9 +41,9 @@ impl Fact {
                 segment.push(Piece { task: task.uuid(), attempt: *attempt, kind: Kind::EndStored, start: 0, data: "" });
             }
             Self::Ended(task) => {
-                let (id, attempt, start) = (task.id, task.attempt, task.reply.content.len() as u64);
+                let (id, attempt, start) = (task.id, task.attempt, task.log_text().len() as u64);
                 let mut bare = Task::clone(task);
-                bare.reply.content.clear();
+                bare.set_log_text("");
                 match serde_json::to_string(&bare) {
                     Ok(json) => {
                         let piece = Piece { task: id.uuid(), attempt, kind: Kind::Ended, start, data: &json };

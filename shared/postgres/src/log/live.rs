@@ -179,7 +179,7 @@ impl LiveTask {
                 let (true, Ok(mut task)) = (piece.start == state.text.len() as u64, task) else {
                     return Applied::Behind;
                 };
-                task.reply.content.clone_from(&state.text);
+                task.set_log_text(&state.text);
                 state.end = Some(task);
             }
             Kind::EndStored => return Applied::Behind,
@@ -197,7 +197,7 @@ impl LiveTask {
         let view = LogView {
             attempt: state.attempt,
             reset_reason: &state.reset_reason,
-            text: &state.text,
+            text: state.text.as_str().into(),
             end: state.end.as_ref(),
             // Another process may have been ahead when it handed the cursor out.
             complete: state.end.is_some(),

@@ -104,7 +104,7 @@ pub(super) async fn load(connection: &mut PgConnection, tasks: &[TaskId]) -> sql
 fn stored(id: TaskId, mut row: TurnRow, pieces: Vec<(u64, Vec<u8>)>) -> sqlx::Result<Stored> {
     let end = if row.has_ended() { Some(row.take_task(id)?) } else { None };
     Ok(Stored {
-        text: end.as_ref().map_or_else(|| assemble(pieces), |task| task.reply.content.clone()),
+        text: end.as_ref().map_or_else(|| assemble(pieces), |task| task.log_text().into_owned()),
         end,
         attempt: row.attempt(),
         expired: row.reply_expired,

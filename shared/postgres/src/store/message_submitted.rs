@@ -34,8 +34,9 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
                WHERE t.user_id = excluded.user_id AND t.session_id = excluded.session_id
                RETURNING t.message_id, t.status
            ), message AS (
-               INSERT INTO messages AS m (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at)
-               SELECT $4, 'user', task.message_id, $1, $2, $9, $10::text::json, $3, $11
+               INSERT INTO messages AS m (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at,
+                   input)
+               SELECT $4, 'user', task.message_id, $1, $2, $9, $10::text::json, $3, $11, $12
                FROM session CROSS JOIN task WHERE session.kept
                ON CONFLICT (task_id, role) DO UPDATE SET
                    created_at = least(m.created_at, excluded.created_at),
@@ -58,7 +59,8 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
         fingerprint.as_deref(),
         &*to_sql(&event.content),
         json(event.metadata.as_ref()),
-        event.accepted_at.timestamp_micros()
+        event.accepted_at.timestamp_micros(),
+        event.input.to_column()
     )
     .fetch_optional(&mut *connection)
     .await?;

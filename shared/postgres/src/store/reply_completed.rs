@@ -62,10 +62,11 @@ async fn end(connection: &mut PgConnection, event: &ReplyCompleted, speaks: bool
            ), task AS (
                INSERT INTO tasks AS t (id, user_id, session_id, message_id, reply_message_id, status, attempt, provider,
                    model, input_tokens, output_tokens, cached_tokens, accepted_at, started_at, first_token_at,
-                   finished_at, error_code, error_message, error_retryable)
+                   finished_at, error_code, error_message, error_retryable, details, cost_micro_usd)
                SELECT $5, $2, $1, $6, $7, $8, $9::bigint, $10, $11, $12::bigint, $13::bigint, $14::bigint,
                    $15::timestamptz, $16::timestamptz, $17::timestamptz, $18::timestamptz,
-                   CASE WHEN kept THEN $19 END, CASE WHEN kept THEN $20 END, CASE WHEN kept THEN $21::boolean END
+                   CASE WHEN kept THEN $19 END, CASE WHEN kept THEN $20 END, CASE WHEN kept THEN $21::boolean END,
+                   CASE WHEN kept THEN $26 END, $27::bigint
                FROM session
                ON CONFLICT (id) DO UPDATE SET
                    message_id = coalesce(t.message_id, excluded.message_id),
@@ -78,7 +79,8 @@ async fn end(connection: &mut PgConnection, event: &ReplyCompleted, speaks: bool
                    started_at = excluded.started_at, first_token_at = excluded.first_token_at,
                    finished_at = excluded.finished_at,
                    error_code = excluded.error_code, error_message = excluded.error_message,
-                   error_retryable = excluded.error_retryable
+                   error_retryable = excluded.error_retryable,
+                   details = excluded.details, cost_micro_usd = excluded.cost_micro_usd
                WHERE t.user_id = excluded.user_id AND t.session_id = excluded.session_id
                    AND (t.status = 'queued' OR t.attempt < excluded.attempt)
                RETURNING t.reply_message_id, t.accepted_at
@@ -122,7 +124,9 @@ async fn end(connection: &mut PgConnection, event: &ReplyCompleted, speaks: bool
         &*to_sql(&task.reply.content),
         to_millis(ended_at),
         to_millis(ended_at).timestamp_micros(),
-        speaks
+        speaks,
+        task.details.to_column(),
+        count(task.details.cost_micro_usd)
     )
     .fetch_optional(&mut *connection)
     .await?;

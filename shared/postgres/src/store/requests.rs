@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use parlance_shared::{
     UserId,
+    content::TurnInput,
     event::{MessageSubmitted, Strategy},
     port::{
         PortError,
@@ -48,6 +49,7 @@ struct Row {
     content: String,
     metadata: Option<String>,
     sorts_at: i64,
+    input: Option<String>,
     reply_message_id: String,
     requested_model: Option<String>,
     fingerprint: Option<String>,
@@ -94,7 +96,7 @@ async fn of_session(
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at,
+        r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at, m.input,
                t.reply_message_id AS "reply_message_id!", t.requested_model, t.fingerprint, t.status
            FROM messages AS m
            JOIN tasks AS t ON t.id = m.task_id
@@ -123,7 +125,7 @@ async fn of_time(
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at,
+        r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at, m.input,
                t.reply_message_id AS "reply_message_id!", t.requested_model, t.fingerprint, t.status
            FROM messages AS m
            JOIN tasks AS t ON t.id = m.task_id
@@ -155,6 +157,7 @@ fn request(row: Row) -> sqlx::Result<StoredRequest> {
             metadata: metadata(row.metadata)?,
             accepted_at: DateTime::from_timestamp_micros(row.sorts_at).unwrap_or_default(),
             fingerprint: row.fingerprint.map(from_sql),
+            input: TurnInput::from_column(row.input.as_deref()).map_err(|error| sqlx::Error::Decode(error.into()))?,
         },
     })
 }

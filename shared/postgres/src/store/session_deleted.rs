@@ -43,9 +43,9 @@ pub(super) async fn record(connection: &mut PgConnection, event: &SessionDeleted
     sqlx::query!(
         "WITH said AS (DELETE FROM messages WHERE session_id = $1)
          UPDATE tasks SET requested_model = NULL, fingerprint = NULL, error_code = NULL, error_message = NULL,
-             error_retryable = NULL
+             error_retryable = NULL, details = NULL
          WHERE session_id = $1
-             AND num_nonnulls(requested_model, fingerprint, error_code, error_message, error_retryable) > 0",
+             AND num_nonnulls(requested_model, fingerprint, error_code, error_message, error_retryable, details) > 0",
         key
     )
     .execute(&mut *transaction)

@@ -3,7 +3,7 @@
 use parlance_shared::{
     TaskId, UserId,
     port::store::{Lookup, StoredTask},
-    task::{Reply, Task, TaskError, Timings},
+    task::{Reply, Task, TaskDetails, TaskError, Timings},
 };
 use sqlx::PgConnection;
 
@@ -18,7 +18,7 @@ pub(super) async fn find(
     let row = sqlx::query!(
         r#"SELECT t.session_id, t.message_id, t.reply_message_id, t.status, t.attempt, t.fingerprint, t.provider, t.model,
                t.input_tokens, t.output_tokens, t.cached_tokens, t.accepted_at, t.started_at, t.first_token_at,
-               t.finished_at, t.error_code, t.error_message, t.error_retryable, s.deleted_at,
+               t.finished_at, t.error_code, t.error_message, t.error_retryable, t.details, s.deleted_at,
                r.content AS "reply?"
            FROM tasks AS t
            JOIN sessions AS s ON s.id = t.session_id
@@ -53,6 +53,7 @@ pub(super) async fn find(
         usage: usage(row.input_tokens, row.output_tokens, row.cached_tokens),
         timings: Timings::from_instants(row.accepted_at, row.started_at, row.first_token_at, row.finished_at),
         error,
+        details: TaskDetails::from_column(row.details.as_deref()),
     };
     Ok(Lookup::Found(StoredTask { task: found, fingerprint: row.fingerprint.map(from_sql) }))
 }

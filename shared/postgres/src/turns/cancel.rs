@@ -3,6 +3,7 @@
 //! A task that no worker has had ends here and now. One that a worker has is ended by that worker, who is told with the
 //! commit, or, if it died, by the next one that the bus gives the message to.
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
     port::{PortError, turns::CancelOutcome},
@@ -57,6 +58,69 @@ async fn record_cancel(connection: &mut PgConnection, user: &UserId, task: TaskI
     })
 }
 
+/// The mark is committed first: a turn that is claimed later sees it, one that was claimed before is told here. A claim that
+/// came in between without seeing it learns of it from its first heartbeat.
+pub(super) async fn interrupt(
+    turns: &PostgresTurns,
+    user: &UserId,
+    session: SessionId,
+    before: DateTime<Utc>,
+) -> Result<(), PortError> {
+    let input = (user, session.to_string(), before.trunc_subsecs(3));
+    let marked = turns.database.run(&input, |connection, (user, session, before)| {
+        Box::pin(mark_interrupted(connection, user, session, *before))
+    });
+    marked.await?;
+    turns
+        .database
+        .run(&input, |connection, (user, session, before)| Box::pin(cancel_earlier(connection, user, session, *before)))
+        .await
+}
+
+async fn mark_interrupted(
+    connection: &mut PgConnection,
+    user: &UserId,
+    session: &str,
+    before: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO checkpoints AS stored (session_id, user_id, version, checkpoint, saved_at, interrupted_before)
+         VALUES ($1, $2, 0, '{}', clock_timestamp(), $3)
+         ON CONFLICT (session_id) DO UPDATE
+         SET interrupted_before = greatest(stored.interrupted_before, excluded.interrupted_before)
+         WHERE stored.user_id = excluded.user_id",
+        session,
+        &to_sql(user.as_str()),
+        before
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn cancel_earlier(
+    connection: &mut PgConnection,
+    user: &UserId,
+    session: &str,
+    before: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    let cancelled = sqlx::query_scalar!(
+        "UPDATE turns SET cancel_requested_at = clock_timestamp()
+         WHERE session_id = $1 AND user_id = $2 AND finished_at IS NULL AND cancel_requested_at IS NULL
+             AND accepted_at < $3
+         RETURNING task_id",
+        session,
+        &to_sql(user.as_str()),
+        before
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let notices: Vec<Notice> = cancelled.iter().filter_map(|task| task.parse().ok()).map(Notice::Cancel).collect();
+    send(&mut transaction, &notices).await?;
+    transaction.commit().await
+}
+
 /// The turns first, then the checkpoint, as the end of a turn does: so neither waits for the other.
 pub(super) async fn delete_session(turns: &PostgresTurns, user: &UserId, session: SessionId) -> Result<(), PortError> {
     let input = (user, session.to_string());
@@ -69,7 +133,7 @@ async fn delete(connection: &mut PgConnection, user: &UserId, session: &str) -> 
     let touched = sqlx::query!(
         r#"UPDATE turns
            SET session_deleted = true, cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
-               reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = false
+               reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = false, details = NULL
            WHERE session_id = $1 AND user_id = $2
            RETURNING task_id, finished_at IS NULL AS "is_open!""#,
         session,

@@ -95,7 +95,9 @@ impl Ask<'_> {
                        AND (earlier.accepted_at, earlier.message_id) < ($9, $4)
                        AND earlier.leased_until > present.at - $10 * interval '1 second')
                ON CONFLICT (task_id) DO NOTHING
-               RETURNING session_deleted"#,
+               RETURNING session_deleted OR EXISTS (
+                   SELECT FROM checkpoints WHERE session_id = $3 AND interrupted_before > $9
+               ) AS "stop!""#,
             request.task_id.to_string(),
             &to_sql(request.user_id.as_str()),
             request.session_id.to_string(),
@@ -110,7 +112,7 @@ impl Ask<'_> {
         .fetch_optional(connection)
         .await?;
         Ok(new.map(|row| Granted::Claimed {
-            claim: self.granted(1, 0, 0, row.session_deleted, String::new()),
+            claim: self.granted(1, 0, 0, row.stop, String::new()),
             reset_reason: String::new(),
         }))
     }
@@ -176,10 +178,13 @@ impl Ask<'_> {
                    reply_expired = false,
                    provider = NULL, model = NULL, input_tokens = NULL, output_tokens = NULL, cached_tokens = NULL,
                    first_token_at = NULL, finished_at = NULL, error_code = NULL, error_message = NULL,
-                   error_retryable = NULL
+                   error_retryable = NULL, details = NULL
                WHERE task_id = $1
                RETURNING attempt, lost_attempts, failed_attempts,
-                         cancel_requested_at IS NOT NULL OR session_deleted AS "stop!""#,
+                         cancel_requested_at IS NOT NULL OR session_deleted OR reopened_by = '{}' AND EXISTS (
+                             SELECT FROM checkpoints
+                             WHERE checkpoints.session_id = turns.session_id AND interrupted_before > turns.accepted_at
+                         ) AS "stop!""#,
             row.task_id,
             reset_reason,
             self.worker.0,

@@ -48,7 +48,7 @@ pub(super) async fn finish(
         Finished::Fenced => return Err(ClaimError::Fenced),
         Finished::StaleCheckpoint => return Err(ClaimError::StaleCheckpoint),
     };
-    let streamed = worker.held.find_for(claim).is_some_and(|held| held.stream.text_is(&task.reply.content));
+    let streamed = worker.held.find_for(claim).is_some_and(|held| held.stream.text_is(&task.log_text()));
     let fact = match streamed {
         true => Fact::Ended(task.clone()),
         false => Fact::EndStored { task: task.id, attempt: task.attempt },
@@ -109,7 +109,8 @@ async fn write_end(connection: &mut PgConnection, claim: &Claim, end: &TurnEnd) 
          SET status = $4, reply = CASE WHEN turns.session_deleted OR gone.gone THEN '' ELSE $5 END,
              session_deleted = turns.session_deleted OR gone.gone, provider = $6, model = $7, input_tokens = $8,
              output_tokens = $9, cached_tokens = $10, first_token_at = $11, finished_at = clock_timestamp(),
-             error_code = $12, error_message = $13, error_retryable = $14, worker = NULL, leased_until = NULL
+             error_code = $12, error_message = $13, error_retryable = $14,
+             details = CASE WHEN turns.session_deleted OR gone.gone THEN NULL ELSE $16 END, worker = NULL, leased_until = NULL
          FROM (SELECT EXISTS (SELECT FROM checkpoints WHERE session_id = $15 AND deleted) AS gone) AS gone
          WHERE task_id = $1 AND attempt = $2 AND worker = $3 AND finished_at IS NULL",
         claim.task_id.to_string(),
@@ -126,7 +127,8 @@ async fn write_end(connection: &mut PgConnection, claim: &Claim, end: &TurnEnd) 
         error.map(|error| to_sql(&error.code).into_owned()),
         error.map(|error| to_sql(&error.message).into_owned()),
         error.map(|error| error.retryable),
-        claim.session_id.to_string()
+        claim.session_id.to_string(),
+        end.details.to_column()
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use parlance_shared::{
     TaskId, UserId,
-    task::{Reply, Status, Task, TaskError, Timings, Usage},
+    task::{Reply, Status, Task, TaskDetails, TaskError, Timings, Usage},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub(crate) struct TurnRow {
     pub(crate) error_message: Option<String>,
     pub(crate) error_retryable: Option<bool>,
     pub(crate) reopened_by: Vec<Uuid>,
+    pub(crate) details: Option<String>,
 }
 
 pub(crate) async fn load(connection: &mut PgConnection, task: TaskId) -> sqlx::Result<Option<TurnRow>> {
@@ -57,7 +58,7 @@ pub(crate) async fn load_all(connection: &mut PgConnection, tasks: &[TaskId]) ->
                   extract(epoch FROM leased_until - clock_timestamp())::float8 AS lease_left,
                   session_deleted, fingerprint, reply,
                   reply_expired, provider, model, input_tokens, output_tokens, cached_tokens, accepted_at, started_at,
-                  first_token_at, finished_at, error_code, error_message, error_retryable, reopened_by
+                  first_token_at, finished_at, error_code, error_message, error_retryable, reopened_by, details
            FROM turns WHERE task_id = ANY($1)"#,
         &ids
     )
@@ -156,6 +157,7 @@ impl TurnRow {
                 message: text(&mut self.error_message).unwrap_or_default(),
                 retryable: self.error_retryable == Some(true),
             }),
+            details: TaskDetails::from_column(self.details.take().as_deref()),
         })
     }
 }

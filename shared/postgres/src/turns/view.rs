@@ -24,13 +24,14 @@ async fn find(
     let Some(mut row) = row else { return Ok(None) };
     let mut task = row.take_task(id)?;
     if !row.has_ended() && row.attempt > 0 {
-        task.reply.content = match turns.text_here(id, row.attempt()) {
+        let text = match turns.text_here(id, row.attempt()) {
             Some(text) => text,
             None => {
                 let mut stored = row::stored_texts(connection, std::iter::once(&row)).await?;
                 assemble(stored.remove(&row.task_id).unwrap_or_default())
             }
         };
+        task.set_log_text(&text);
     }
     Ok(Some(TurnView {
         task,

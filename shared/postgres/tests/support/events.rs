@@ -27,6 +27,7 @@ pub fn request(user: &UserId, millis: i64) -> MessageSubmitted {
         metadata: None,
         accepted_at: at(millis),
         fingerprint: None,
+        input: Default::default(),
     }
 }
 

@@ -58,6 +58,7 @@ impl Process {
             usage: Usage::default(),
             first_token_at: None,
             error: None,
+            details: Default::default(),
         };
         self.turns.finish(claim, end, None).await.unwrap()
     }
@@ -105,7 +106,7 @@ pub fn shown(entries: &[Entry]) -> String {
         match &entry.event {
             LogEvent::Delta(delta) => text.push_str(&delta.text),
             LogEvent::Reset(_) => text.clear(),
-            LogEvent::Status(_) | LogEvent::End(_) => {}
+            LogEvent::Status(_) | LogEvent::ToolCall(_) | LogEvent::End(_) => {}
         }
     }
     text

@@ -22,9 +22,10 @@ pub(super) async fn put_users(connection: &mut SqliteConnection, event: &Message
         (event.task_id.to_string(), event.message_id.to_string(), event.session_id.to_string());
     let (owner, content, metadata) = (event.user_id.as_str(), event.content.as_str(), json(event.metadata.as_ref()));
     let (at, sorts_at) = (event.accepted_at.timestamp_millis(), event.accepted_at.timestamp_micros());
+    let input = event.input.to_column();
     let stored = sqlx::query_scalar!(
-        r#"INSERT INTO messages (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at)
-           VALUES (?1, 'user', ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        r#"INSERT INTO messages (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at, input)
+           VALUES (?1, 'user', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
            ON CONFLICT (task_id, role) DO UPDATE SET
                created_at = min(created_at, excluded.created_at), sorts_at = min(sorts_at, excluded.sorts_at)
            WHERE user_id = excluded.user_id AND session_id = excluded.session_id
@@ -36,7 +37,8 @@ pub(super) async fn put_users(connection: &mut SqliteConnection, event: &Message
         content,
         metadata,
         at,
-        sorts_at
+        sorts_at,
+        input
     )
     .fetch_optional(connection)
     .await?

@@ -8,6 +8,7 @@ use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use parlance_shared::{
     UserId,
+    content::TurnInput,
     event::{MessageSubmitted, Strategy},
     port::{
         PortError,
@@ -68,7 +69,7 @@ async fn list(
         None => (first, i64::MIN, String::new()),
     };
     let mut rows = sqlx::query!(
-        "SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata, m.sorts_at,
+        "SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata, m.sorts_at, m.input,
                 t.reply_message_id AS 'reply_message_id!', t.requested_model, t.fingerprint, t.status
          FROM messages AS m
          JOIN tasks AS t ON t.id = m.task_id
@@ -107,6 +108,8 @@ async fn list(
                 metadata: metadata(row.metadata)?,
                 accepted_at: DateTime::from_timestamp_micros(row.sorts_at).unwrap_or_default(),
                 fingerprint: row.fingerprint,
+                input: TurnInput::from_column(row.input.as_deref())
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
             },
         });
     }

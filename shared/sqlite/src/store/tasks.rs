@@ -4,7 +4,7 @@ use parlance_shared::{
     MessageId, SessionId, TaskId, UserId,
     event::{MessageSubmitted, ReplyCompleted},
     port::store::{Lookup, StoredTask},
-    task::{Reply, Status, Task, TaskError},
+    task::{Reply, Status, Task, TaskDetails, TaskError},
 };
 use sqlx::SqliteConnection;
 
@@ -82,11 +82,13 @@ pub(super) async fn end(
     let error_code = error.map(|error| error.code.as_str());
     let error_message = error.map(|error| error.message.as_str());
     let error_retryable = error.map(|error| i64::from(error.retryable));
+    let details = session.keep(task.details.to_column());
+    let cost = count(task.details.cost_micro_usd);
     let row = sqlx::query!(
         r#"INSERT INTO tasks (id, user_id, session_id, message_id, reply_message_id, status, attempt, provider, model,
                input_tokens, output_tokens, cached_tokens, accepted_at, started_at, first_token_at, finished_at,
-               error_code, error_message, error_retryable)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+               error_code, error_message, error_retryable, details, cost_micro_usd)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
            ON CONFLICT (id) DO UPDATE SET
                message_id = coalesce(message_id, excluded.message_id),
                reply_message_id = coalesce(excluded.reply_message_id, reply_message_id),
@@ -98,7 +100,8 @@ pub(super) async fn end(
                started_at = excluded.started_at, first_token_at = excluded.first_token_at,
                finished_at = excluded.finished_at,
                error_code = excluded.error_code, error_message = excluded.error_message,
-               error_retryable = excluded.error_retryable
+               error_retryable = excluded.error_retryable,
+               details = excluded.details, cost_micro_usd = excluded.cost_micro_usd
            WHERE user_id = excluded.user_id AND session_id = excluded.session_id
                AND (status = 'queued' OR attempt < excluded.attempt)
            RETURNING status AS "status!", accepted_at AS "accepted_at?",
@@ -121,7 +124,9 @@ pub(super) async fn end(
         finished,
         error_code,
         error_message,
-        error_retryable
+        error_retryable,
+        details,
+        cost
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -144,7 +149,7 @@ pub(super) async fn erase(connection: &mut SqliteConnection, session: SessionId)
     let session = session.to_string();
     sqlx::query!(
         "UPDATE tasks SET requested_model = NULL, fingerprint = NULL, error_code = NULL, error_message = NULL,
-             error_retryable = NULL
+             error_retryable = NULL, details = NULL
          WHERE session_id = ?",
         session
     )
@@ -162,7 +167,7 @@ pub(super) async fn find(
     let row = sqlx::query!(
         r#"SELECT t.session_id, t.message_id, t.reply_message_id, t.status, t.attempt, t.fingerprint, t.provider, t.model,
                t.input_tokens, t.output_tokens, t.cached_tokens, t.accepted_at, t.started_at, t.first_token_at,
-               t.finished_at, t.error_code, t.error_message, t.error_retryable, s.deleted_at,
+               t.finished_at, t.error_code, t.error_message, t.error_retryable, t.details, s.deleted_at,
                r.content AS "reply?"
            FROM tasks AS t
            JOIN sessions AS s ON s.id = t.session_id
@@ -197,6 +202,7 @@ pub(super) async fn find(
         usage: usage(row.input_tokens, row.output_tokens, row.cached_tokens),
         timings: timings(row.accepted_at, row.started_at, row.first_token_at, row.finished_at)?,
         error,
+        details: TaskDetails::from_column(row.details.as_deref()),
     };
     Ok(Lookup::Found(StoredTask { task: found, fingerprint: row.fingerprint }))
 }

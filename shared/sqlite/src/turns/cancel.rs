@@ -3,6 +3,7 @@
 //! A task that no worker has had ends here and now. One that a worker has is ended by that worker, or, if it died, by
 //! the next one that the bus gives the message to.
 
+use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use parlance_shared::{
@@ -60,6 +61,55 @@ pub(super) async fn request_cancel(
         .await
 }
 
+pub(super) async fn interrupt(
+    turns: &SqliteTurns,
+    user: UserId,
+    session: SessionId,
+    before: DateTime<Utc>,
+) -> Result<(), PortError> {
+    let now = turns.database.clock().now_millis();
+    let hub = turns.hub.clone();
+    let job = async move |connection: &mut SqliteConnection| {
+        let (session, user, before) = (session.to_string(), user.as_str(), before.timestamp_millis());
+        sqlx::query!(
+            "INSERT INTO checkpoints (session_id, user_id, version, checkpoint, saved_at, interrupted_before)
+             VALUES (?, ?, 0, '{}', ?, ?)
+             ON CONFLICT (session_id) DO UPDATE
+             SET interrupted_before = max(coalesce(interrupted_before, 0), excluded.interrupted_before)
+             WHERE user_id = excluded.user_id",
+            session,
+            user,
+            now,
+            before
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query_scalar!(
+            "UPDATE turns SET cancel_requested_at = ?
+             WHERE session_id = ? AND user_id = ? AND finished_at IS NULL AND cancel_requested_at IS NULL
+                 AND accepted_at < ?
+             RETURNING task_id",
+            now,
+            session,
+            user,
+            before
+        )
+        .fetch_all(connection)
+        .await
+    };
+    turns
+        .database
+        .write_then(job, move |cancelled: &Vec<String>| {
+            for task in cancelled.iter().filter_map(|id| id.parse().ok()) {
+                if let Some(live) = hub.find(task) {
+                    live.cancelled().cancel();
+                }
+            }
+        })
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn delete_session(turns: &SqliteTurns, user: UserId, session: SessionId) -> Result<(), PortError> {
     let now = turns.database.clock().now_millis();
     let hub = turns.hub.clone();
@@ -86,7 +136,7 @@ pub(super) async fn delete_session(turns: &SqliteTurns, user: UserId, session: S
         sqlx::query_scalar!(
             "UPDATE turns
              SET session_deleted = 1, cancel_requested_at = coalesce(cancel_requested_at, ?),
-                 reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = 0
+                 reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = 0, details = NULL
              WHERE session_id = ? AND user_id = ?
              RETURNING CASE WHEN finished_at IS NULL THEN task_id END AS 'open?: String'",
             now,

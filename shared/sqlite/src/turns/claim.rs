@@ -98,7 +98,9 @@ impl Ask<'_> {
                    WHERE session_id = ?3 AND finished_at IS NULL AND (accepted_at, message_id) < (?10, ?4)
                        AND leased_until > ?12)
                ON CONFLICT (task_id) DO NOTHING
-               RETURNING session_deleted"#,
+               RETURNING session_deleted = 1 OR EXISTS (
+                   SELECT 1 FROM checkpoints WHERE session_id = ?3 AND interrupted_before > ?10
+               ) AS "stop!: bool""#,
             task,
             user,
             session,
@@ -115,7 +117,7 @@ impl Ask<'_> {
         .fetch_optional(connection)
         .await?;
         Ok(new.map(|row| Granted::Claimed {
-            claim: self.granted(1, 0, 0, row.session_deleted != 0, String::new()),
+            claim: self.granted(1, 0, 0, row.stop, String::new()),
             reset_reason: String::new(),
         }))
     }
@@ -170,7 +172,10 @@ impl Ask<'_> {
                  leased_until = ?
              WHERE task_id = ?
              RETURNING attempt, lost_attempts, failed_attempts,
-                       cancel_requested_at IS NOT NULL OR session_deleted = 1 AS 'stop!: bool'",
+                       cancel_requested_at IS NOT NULL OR session_deleted = 1 OR (reopened_by IS NULL AND EXISTS (
+                           SELECT 1 FROM checkpoints
+                           WHERE checkpoints.session_id = turns.session_id AND interrupted_before > turns.accepted_at
+                       )) AS 'stop!: bool'",
             lost,
             reset_reason,
             self.worker.0,

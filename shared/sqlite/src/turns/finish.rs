@@ -82,11 +82,13 @@ async fn write_end(connection: &mut SqliteConnection, claim: &Claim, end: &TurnE
         Some(error) => (Some(&error.code), Some(&error.message), Some(i64::from(error.retryable))),
         None => (None, None, None),
     };
+    let details = end.details.to_column();
     sqlx::query!(
         "UPDATE turns
          SET status = ?, reply = CASE session_deleted WHEN 1 THEN '' ELSE ? END, provider = ?, model = ?,
              input_tokens = ?, output_tokens = ?, cached_tokens = ?, first_token_at = ?, finished_at = ?,
-             error_code = ?, error_message = ?, error_retryable = ?, worker = NULL, epoch = NULL, leased_until = NULL
+             error_code = ?, error_message = ?, error_retryable = ?,
+             details = CASE session_deleted WHEN 1 THEN NULL ELSE ? END, worker = NULL, epoch = NULL, leased_until = NULL
          WHERE task_id = ?",
         status,
         end.content,
@@ -100,6 +102,7 @@ async fn write_end(connection: &mut SqliteConnection, claim: &Claim, end: &TurnE
         code,
         message,
         retryable,
+        details,
         task
     )
     .execute(&mut *connection)

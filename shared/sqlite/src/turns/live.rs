@@ -128,7 +128,7 @@ impl LiveTask {
         state.known = true;
         state.user = Some(user);
         state.attempt = task.attempt;
-        state.text.clone_from(&task.reply.content);
+        state.text = task.log_text().into_owned();
         state.stored = state.text.len();
         state.complete = true;
         state.end = Some(Arc::new(task));
@@ -156,7 +156,7 @@ impl LiveTask {
         let view = LogView {
             attempt: state.attempt,
             reset_reason: &state.reset_reason,
-            text: &state.text,
+            text: state.text.as_str().into(),
             end: state.end.as_deref(),
             complete: state.complete,
         };

@@ -48,7 +48,7 @@ pub(super) async fn reopen(
              lost_attempts = 0, failed_attempts = 0, worker = ?, epoch = ?, leased_until = ?, reply = NULL,
              reply_expired = 0, provider = NULL, model = NULL, input_tokens = NULL, output_tokens = NULL,
              cached_tokens = NULL, first_token_at = NULL, finished_at = NULL, error_code = NULL, error_message = NULL,
-             error_retryable = NULL
+             error_retryable = NULL, details = NULL
          WHERE task_id = ?
          RETURNING attempt, cancel_requested_at IS NOT NULL AS 'stop!: bool'",
         codes::REPLAYED,

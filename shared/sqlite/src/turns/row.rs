@@ -5,7 +5,7 @@ use sqlx::SqliteExecutor;
 
 use parlance_shared::{
     TaskId, UserId,
-    task::{Reply, Status, Task, TaskError, Timings, Usage},
+    task::{Reply, Status, Task, TaskDetails, TaskError, Timings, Usage},
 };
 
 pub(super) struct TurnRow {
@@ -37,6 +37,7 @@ pub(super) struct TurnRow {
     pub(super) error_retryable: Option<i64>,
     /// The ids of the replays that had it answered anew, apart by blanks.
     pub(super) reopened_by: Option<String>,
+    pub(super) details: Option<String>,
 }
 
 pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sqlx::Result<Option<TurnRow>> {
@@ -46,7 +47,7 @@ pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sql
         "SELECT user_id, session_id, message_id, reply_message_id, status, attempt, reset_reason, worker, epoch,
                 leased_until, session_deleted, fingerprint, reply, reply_expired, provider, model, input_tokens,
                 output_tokens, cached_tokens, accepted_at, started_at, first_token_at, finished_at, error_code,
-                error_message, error_retryable, reopened_by
+                error_message, error_retryable, reopened_by, details
          FROM turns WHERE task_id = ?",
         task
     )
@@ -110,6 +111,7 @@ impl TurnRow {
                 message: self.error_message.clone().unwrap_or_default(),
                 retryable: self.error_retryable == Some(1),
             }),
+            details: TaskDetails::from_column(self.details.as_deref()),
         })
     }
 }

@@ -24,9 +24,10 @@ pub(super) async fn task(turns: &SqliteTurns, user: &UserId, id: TaskId) -> Resu
         match turns.hub.find(id).and_then(|live| live.snapshot(row.attempt())) {
             // It ended while the row was being read.
             Some((_, Some(end))) => task = Arc::unwrap_or_clone(end),
-            Some((text, None)) => task.reply.content = text,
+            Some((text, None)) => task.set_log_text(&text),
             None => {
-                task.reply.content = row::stored_text(&mut *connection, id, row.attempt).await.map_err(port_error)?
+                let text = row::stored_text(&mut *connection, id, row.attempt).await.map_err(port_error)?;
+                task.set_log_text(&text);
             }
         }
     }

@@ -37,7 +37,7 @@ fn delta(text: &str) -> Item {
 }
 
 fn finished() -> Item {
-    Ok(LlmEvent::Finished { model: None, usage: Usage::default() })
+    Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Default::default() })
 }
 
 fn text(text: &str) -> String {
@@ -81,7 +81,13 @@ fn usage_and_model_are_kept_and_other_fields_and_comments_skipped() {
         text("hi")
     );
     let usage = Usage { input_tokens: Some(3), output_tokens: Some(1), cached_tokens: None };
-    assert_eq!(read(&body), [delta("hi"), Ok(LlmEvent::Finished { model: Some("m-1".to_owned()), usage })]);
+    assert_eq!(
+        read(&body),
+        [
+            delta("hi"),
+            Ok(LlmEvent::Finished { model: Some("m-1".to_owned()), usage, finish_reason: Default::default() })
+        ]
+    );
 }
 
 #[test]
@@ -184,7 +190,10 @@ async fn a_finished_reply_does_not_wait_long_for_its_usage() {
         ReplyStream::new(body, Deadlines::start(minute, minute, minute), 1024, redactor).collect().await;
     assert_eq!(
         items,
-        [Ok(LlmEvent::Delta("hi".to_owned())), Ok(LlmEvent::Finished { model: None, usage: Usage::default() })]
+        [
+            Ok(LlmEvent::Delta("hi".to_owned())),
+            Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Default::default() })
+        ]
     );
     assert!(begun.elapsed() <= Duration::from_secs(2));
 }
