@@ -71,8 +71,9 @@ impl Asked {
         for pair in all_told.iter().flat_map(|told| told.turns.windows(2)) {
             let Some(before) = pair[0].end.as_ref().filter(|end| end.status == "completed") else { continue };
             let content = &pair[1].plan.content;
+            let began = pair[1].end.as_ref().and_then(|end| end.timings.started_at.as_ref());
             if world.may_overtake
-                && pair[1].end.as_ref().is_some_and(|end| end.timings.started_at < before.timings.started_at)
+                && began.is_some_and(|began| before.timings.started_at.as_ref().is_some_and(|at| began < at))
             {
                 findings.count("turns that the emulator handed out before an earlier one that nobody had begun with");
                 overtook += 1;
