@@ -88,7 +88,13 @@ pub async fn run(test: CrashTest, programs: &Programs, folder: &Path) -> Fallibl
         llm: mock.base_url(),
         log: folder.join("server.log"),
         // Stalls are faults here; without this each would cost half a minute.
-        settings: vec![("LLM_IDLE_TIMEOUT", "1s".to_owned()), ("LLM_FIRST_TOKEN_TIMEOUT", "2s".to_owned())],
+        settings: vec![
+            ("LLM_IDLE_TIMEOUT", "1s".to_owned()),
+            ("LLM_FIRST_TOKEN_TIMEOUT", "2s".to_owned()),
+            // Summaries and headings are made under the kills as well.
+            ("SUMMARY_TRIGGER_TOKENS", "150".to_owned()),
+            ("HEADINGS", "on".to_owned()),
+        ],
     };
     let findings = Arc::new(Findings::default());
     let (mut killer, server, ready_at) = Killer::start(options, Arc::clone(&findings), random.fork()).await?;

@@ -1,6 +1,7 @@
 //! The speeds that must be reached. Each module measures one thing, beside the same load straight to the mock.
 
 mod cloud;
+mod fallback;
 mod first_token;
 mod recovery;
 mod start;
@@ -21,7 +22,7 @@ use crate::{
 const RUNS: usize = 3;
 
 /// The benchmarks by name. One may give more than one figure.
-pub const NAMES: [&str; 5] = ["first-token", "throughput", "subscribers", "start", "recovery"];
+pub const NAMES: [&str; 6] = ["first-token", "fallback", "throughput", "subscribers", "start", "recovery"];
 
 /// The benchmarks of the services apart, on Postgres and Pub/Sub's emulator.
 pub const CLOUD_NAMES: [&str; 4] = ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services"];
@@ -46,6 +47,7 @@ pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
     let rig = Rig::new(programs).await?;
     match name {
         "first-token" => first_token::measure(&rig).await,
+        "fallback" => fallback::measure(&rig).await,
         "throughput" => throughput::measure(&rig).await,
         "subscribers" => subscribers::measure(&rig).await,
         "start" => start::measure(&rig).await,

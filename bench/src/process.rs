@@ -230,6 +230,8 @@ fn told(program: &Path, port: u16, settings: &[(&'static str, String)]) -> Comma
         .env_clear()
         .env("PORT", port.to_string())
         .env("HOST", "127.0.0.1")
+        // A request to the model that is nobody's reply, unless it is what the settings want.
+        .env("HEADINGS", "off")
         .envs(settings.iter().map(|(name, value)| (name, value)));
     command
 }

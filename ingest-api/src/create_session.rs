@@ -37,6 +37,7 @@ pub(crate) async fn create_session(
         heading: change.heading.flatten(),
         instructions: change.instructions.flatten(),
         metadata: change.metadata.flatten(),
+        strategy: change.strategy.flatten(),
         created_at: Some(created_at),
         updated_at: Some(created_at),
     };

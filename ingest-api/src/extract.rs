@@ -6,7 +6,7 @@ mod query;
 mod read_body;
 
 pub(crate) use self::{
-    json_body::{Field, JsonBody, RequestBody, present},
+    json_body::{Field, JsonBody, OptionalJsonBody, RequestBody, present},
     path_id::PathId,
     query::Query,
 };

@@ -11,8 +11,8 @@ use tracing::warn;
 
 use crate::{
     bounded::bounded,
-    post_message::PostMessage,
     problem::{Code, Problem},
+    read_message::Asked,
     state::ApiState,
 };
 
@@ -35,16 +35,38 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// A hash of what was asked for, the same for the same request however its JSON was written.
-pub(crate) fn fingerprint(session: Option<SessionId>, message: &PostMessage) -> String {
+pub(crate) fn fingerprint(session: Option<SessionId>, message: &Asked) -> String {
     let mut hash = Sha256::new();
     add_text(&mut hash, &session.map_or_else(|| "new".to_owned(), |id| id.to_string()));
-    add_text(&mut hash, message.content.as_deref().unwrap_or_default());
+    add_text(&mut hash, &message.content);
     add_optional(&mut hash, message.model.as_deref());
-    add_text(&mut hash, message.strategy.as_deref().unwrap_or("enqueue"));
+    add_text(&mut hash, message.strategy.unwrap_or_default().as_str());
     match &message.metadata {
         None => hash.update([0]),
         Some(map) => add_value(&mut hash, &Value::Object(map.clone())),
     }
+    // What is absent adds nothing: a plain request has the fingerprint that earlier versions gave it.
+    if !message.input.is_plain() {
+        add_text(&mut hash, "input");
+        add_value(&mut hash, &serde_json::to_value(&message.input).unwrap_or_default());
+    }
+    if let Some(edited) = message.edits {
+        add_text(&mut hash, "edits");
+        add_text(&mut hash, &edited.to_string());
+    }
+    finish(hash)
+}
+
+/// The same for a task that is to be answered anew.
+pub(crate) fn retry_fingerprint(task: TaskId, model: Option<&str>) -> String {
+    let mut hash = Sha256::new();
+    add_text(&mut hash, "retry");
+    add_text(&mut hash, &task.to_string());
+    add_optional(&mut hash, model);
+    finish(hash)
+}
+
+fn finish(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -137,42 +159,63 @@ fn session_deleted() -> Problem {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use parlance_shared::{
+        Clock, UserId,
+        content::{ContentPart, ToolResult, TurnInput},
+        event::Strategy,
+        id_mint::IdMint,
+    };
     use serde_json::json;
 
     use super::*;
 
-    fn message(json: Value) -> PostMessage {
-        serde_json::from_value(json).unwrap()
+    fn message(content: &str) -> Asked {
+        Asked { content: content.to_owned(), ..Asked::default() }
+    }
+
+    fn with_metadata(json: Value) -> Asked {
+        Asked { metadata: json.as_object().cloned(), ..message("a") }
     }
 
     #[test]
     fn the_same_request_has_the_same_fingerprint_however_it_is_written() {
-        let first: PostMessage =
-            serde_json::from_str(r#"{"content": "a", "metadata": {"x": 1, "y": [2, {"b": 1, "a": 2}]}}"#).unwrap();
-        let second: PostMessage = serde_json::from_str(
-            r#"{"metadata":{"y":[2,{"a":2,"b":1}],"x":1},"strategy":"enqueue","model":null,"content":"\u0061"}"#,
-        )
-        .unwrap();
+        let first = with_metadata(serde_json::from_str(r#"{"x": 1, "y": [2, {"b": 1, "a": 2}]}"#).unwrap());
+        let second = with_metadata(serde_json::from_str(r#"{"y":[2,{"a":2,"b":1}],"x":1}"#).unwrap());
+        let second = Asked { strategy: Some(Strategy::Enqueue), ..second };
         assert_eq!(fingerprint(None, &first), fingerprint(None, &second));
         assert_eq!(fingerprint(None, &first).len(), 64);
     }
 
     #[test]
     fn any_difference_changes_the_fingerprint() {
+        let result = |id: &str, content: &str| ToolResult { tool_call_id: id.to_owned(), content: content.to_owned() };
+        let input = |input: TurnInput| Asked { input, ..message("a") };
+        let mint = IdMint::new(&[1; 32], Clock::system());
         let all = [
-            json!({"content": "a"}),
-            json!({"content": "b"}),
-            json!({"content": "a", "model": "m"}),
-            json!({"content": "am"}),
-            json!({"content": "a", "metadata": {}}),
-            json!({"content": "a", "metadata": {"x": null}}),
-            json!({"content": "a", "metadata": {"x": "null"}}),
-            json!({"content": "a", "metadata": {"x": [1, 2]}}),
-            json!({"content": "a", "metadata": {"x": [[1], 2]}}),
+            message("a"),
+            message("b"),
+            message("am"),
+            Asked { model: Some("m".to_owned()), ..message("a") },
+            Asked { strategy: Some(Strategy::Interrupt), ..message("a") },
+            Asked { strategy: Some(Strategy::Reject), ..message("a") },
+            with_metadata(json!({})),
+            with_metadata(json!({"x": null})),
+            with_metadata(json!({"x": "null"})),
+            with_metadata(json!({"x": [1, 2]})),
+            with_metadata(json!({"x": [[1], 2]})),
+            input(TurnInput { tool_results: vec![result("a", "bc")], ..TurnInput::default() }),
+            input(TurnInput { tool_results: vec![result("ab", "c")], ..TurnInput::default() }),
+            input(TurnInput { tools: Some(json!([{"type": "function"}])), ..TurnInput::default() }),
+            input(TurnInput { tool_choice: Some(json!("auto")), ..TurnInput::default() }),
+            input(TurnInput { response_format: Some(json!({"type": "text"})), ..TurnInput::default() }),
+            input(TurnInput { parts: vec![ContentPart::Text { text: "a".to_owned() }], ..TurnInput::default() }),
+            Asked { edits: Some(mint.derive(&UserId::new("alice"), "1")), ..message("a") },
+            Asked { edits: Some(mint.derive(&UserId::new("alice"), "2")), ..message("a") },
         ];
-        let prints: std::collections::HashSet<_> =
-            all.iter().map(|body| fingerprint(None, &message(body.clone()))).collect();
-        assert_eq!(prints.len(), all.len());
+        let mut prints: std::collections::HashSet<_> = all.iter().map(|asked| fingerprint(None, asked)).collect();
+        let task: TaskId = mint.derive(&UserId::new("alice"), "1");
+        prints.extend([retry_fingerprint(task, None), retry_fingerprint(task, Some("m"))]);
+        assert_eq!(prints.len(), all.len() + 2);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! while the database is down. Everything a client reads is a view of the reply log, the turns or the store, scoped by
 //! the caller. One endpoint per file; [`router`] is the whole API at a glance.
 
+mod admit;
 mod answer_problem;
 mod await_end;
 mod bounded;
+mod budget;
 mod call;
 mod cancel_task;
 mod create_session;
@@ -20,7 +22,9 @@ mod get_metrics;
 mod get_openapi;
 mod get_ready;
 mod get_session;
+mod get_summary;
 mod get_task;
+mod get_usage;
 mod host_check;
 mod idempotency;
 mod list_messages;
@@ -30,7 +34,13 @@ mod post_message;
 mod problem;
 mod problem_code;
 mod publish;
+mod read_message;
+mod read_parts;
+mod read_tools;
+mod recent_turns;
+mod replaced;
 mod reply_stream;
+mod retry_task;
 mod router;
 mod serve;
 mod session_fields;
@@ -38,8 +48,11 @@ mod sse_frame;
 mod state;
 mod stored_reply;
 mod stream_reply;
+mod submit;
 mod validate;
 
+pub use budget::BudgetGuard;
+pub use recent_turns::RecentTurns;
 pub use router::router;
 pub use serve::serve;
 pub use state::{About, ApiState, Limits};

@@ -1,4 +1,5 @@
-//! `GET /v1/sessions/{id}/messages?limit=&after=`: what was said, oldest first.
+//! `GET /v1/sessions/{id}/messages?limit=&after=&branch=`: what was said, oldest first; with `branch=all` also what later
+//! turns stand in for.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::{
     call::Call,
     extract::{PathId, Query},
     find_session::find_session,
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
@@ -23,8 +24,22 @@ pub(crate) async fn list_messages(
     PathId(id): PathId<SessionId>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<Message>>, Problem> {
-    let page = Query::parse(query.as_deref(), &["limit", "after"])?.page("after")?;
+    const BRANCHES: &[&str] = &["current", "all"];
+    let query = Query::parse(query.as_deref(), &["limit", "after", "branch"])?;
+    let page = query.page("after")?;
+    let all = match query.get("branch") {
+        None | Some("current") => false,
+        Some("all") => true,
+        Some(_) => {
+            return Err(Problem::with_field("branch", Code::InvalidParameter, "must be current or all.", BRANCHES));
+        }
+    };
     find_session(&state, &call.caller, id).await?;
-    let messages = state.store.messages(&call.caller.user, id, &page);
-    Ok(Json(bounded(state.limits.read_timeout, "store", messages).await?))
+    let (user, limit) = (&call.caller.user, state.limits.read_timeout);
+    let messages = if all {
+        bounded(limit, "store", state.store.messages_of_all_branches(user, id, &page)).await
+    } else {
+        bounded(limit, "store", state.store.messages(user, id, &page)).await
+    };
+    Ok(Json(messages?))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingest_api::{About, ApiState, Limits};
+use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns};
 use parlance_service::{Cloud, LogRole, Start, StartError};
 use parlance_shared::metrics::Metrics;
 
@@ -22,8 +22,10 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
         metrics: Arc::new(Metrics::new()),
         lifecycle: lifecycle.clone(),
         allowed_models: settings.allowed_models,
+        budgets: BudgetGuard::new(settings.budgets),
         about: About { service: "ingest-api", version: env!("CARGO_PKG_VERSION"), provider: None },
-        limits: Limits::default(),
+        recent: RecentTurns::default(),
+        limits: Limits::new(&settings.accept),
     };
     lifecycle.spawn(ingest_api::serve(listener, Arc::new(api)));
     Ok(())

@@ -45,6 +45,9 @@ fn changed(mut session: Session, change: SessionChanged) -> Session {
     if let Some(metadata) = change.metadata {
         session.metadata = metadata;
     }
+    if let Some(strategy) = change.strategy {
+        session.strategy = strategy;
+    }
     session.updated_at = session.updated_at.max(Some(change.changed_at));
     session
 }

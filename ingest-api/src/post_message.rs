@@ -1,73 +1,27 @@
 //! `POST /v1/sessions/{id}/messages` and `POST /v1/messages`: authenticate, validate, publish, 202.
 //!
-//! Nothing is written but the event. The one read, whether the session was deleted, is a glance: if the store is slow or
-//! away, the message is accepted, and the worker that finds the session deleted ends the task as cancelled.
+//! Nothing is written but the event, unless the message interrupts others. The one read, what waits in the session, is a
+//! glance ([`crate::admit`]), and a new session costs none.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Json,
     extract::{RawQuery, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use parlance_shared::{
-    Caller, MessageId, SessionId, TaskId,
-    event::{MessageSubmitted, Strategy, from_cloud_event},
-    port::{bus::Published, store::Lookup},
-    session::Metadata,
-    task::Status,
-};
-use serde::{Deserialize, Serialize};
-use tracing::{Span, warn};
+use http::HeaderMap;
+use parlance_shared::{SessionId, event::MessageSubmitted};
+use tracing::Span;
 
 use crate::{
-    bounded::bounded,
     call::Call,
-    extract::{Field, JsonBody, PathId, Query, RequestBody},
-    idempotency::{self, Earlier},
-    problem::Problem,
-    publish::publish,
+    extract::{JsonBody, PathId, Query},
+    idempotency,
+    problem::{Code, Problem},
+    read_message::{Asked, PostMessage},
     state::ApiState,
-    validate::Faults,
+    submit::{StandsFor, Submission, TurnIds, submit},
 };
-
-/// What a client asks.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PostMessage {
-    pub(crate) content: Option<String>,
-    pub(crate) model: Option<String>,
-    pub(crate) strategy: Option<String>,
-    pub(crate) metadata: Option<Metadata>,
-}
-
-impl RequestBody for PostMessage {
-    const FIELDS: &'static [Field] = &[
-        ("content", "a string"),
-        ("model", "a string, or null"),
-        ("strategy", "the string \"enqueue\", or null"),
-        ("metadata", "an object, or null"),
-    ];
-}
-
-/// The 202. It holds nothing that a repeat under the same idempotency key would not have.
-#[derive(Debug, Serialize)]
-struct Accepted {
-    task_id: TaskId,
-    message_id: MessageId,
-    session_id: SessionId,
-    status: Status,
-    links: Links,
-}
-
-#[derive(Debug, Serialize)]
-struct Links {
-    task: String,
-    stream: String,
-    cancel: String,
-    session: String,
-}
 
 /// `POST /v1/sessions/{session_id}/messages`
 pub(crate) async fn post_message(
@@ -107,111 +61,37 @@ async fn accept(
     message: PostMessage,
     began: Instant,
 ) -> Result<Response, Problem> {
-    validate(state, &message)?;
+    let asked = message.read(state)?;
+    if session.is_none() && asked.edits.is_some() {
+        let detail = "can't be given for a new session: there is nothing to edit.";
+        return Err(Problem::with_field("edits", Code::InvalidField, detail, &["null"]));
+    }
     let key = idempotency::key_of(headers)?;
-    let fingerprint = key.map(|_| idempotency::fingerprint(session, &message));
-    let submitted = submission(state, &call.caller, session, key, fingerprint, message);
-    let span = Span::current();
-    span.record("task_id", tracing::field::display(submitted.task_id));
-    match session {
-        // The path has said it, and the span knows it.
-        Some(session) => refuse_deleted(state, &call.caller, session).await?,
-        None => {
-            span.record("session_id", tracing::field::display(submitted.session_id));
-        }
-    }
-    if let Some(fingerprint) = submitted.fingerprint.as_deref() {
-        let earlier = idempotency::find_earlier(state, &call.caller, submitted.task_id, fingerprint).await?;
-        if earlier == Earlier::Same {
-            return Ok(accepted(&submitted));
-        }
-    }
-    match publish(state, call, &submitted).await? {
-        Published::New => {
-            state.metrics.accepted.inc();
-            state.metrics.accept_latency.observe(began.elapsed());
-        }
-        Published::Duplicate(event) => {
-            let earlier: MessageSubmitted =
-                from_cloud_event(&event).map_err(|error| Problem::internal(error.to_string()))?;
-            idempotency::compare(earlier.fingerprint.as_deref(), submitted.fingerprint.as_deref().unwrap_or_default())?;
-        }
-    }
-    Ok(accepted(&submitted))
-}
-
-fn validate(state: &ApiState, message: &PostMessage) -> Result<(), Problem> {
-    let mut faults = Faults::default();
-    faults.content(message.content.as_deref());
-    faults.model(message.model.as_deref(), &state.allowed_models);
-    faults.strategy(message.strategy.as_deref());
-    faults.metadata(message.metadata.as_ref());
-    faults.into_result()
-}
-
-/// With a key, every id follows from it; without, every id is new.
-fn submission(
-    state: &ApiState,
-    caller: &Caller,
-    session: Option<SessionId>,
-    key: Option<&str>,
-    fingerprint: Option<String>,
-    message: PostMessage,
-) -> MessageSubmitted {
-    let (mint, user) = (&state.mint, &caller.user);
-    let (task_id, message_id, reply_message_id) = match key {
-        None => (mint.mint(user), mint.mint(user), mint.mint(user)),
-        // The two messages of a turn need keys of their own; neither can be a client's, as those have no spaces.
-        Some(key) => {
-            (mint.derive(user, key), mint.derive(user, key), mint.derive::<MessageId>(user, &format!("{key} reply")))
-        }
-    };
-    let session_id = session.unwrap_or_else(|| match key {
-        None => mint.mint(user),
-        Some(key) => mint.derive(user, key),
+    let fingerprint = key.map(|_| idempotency::fingerprint(session, &asked));
+    let user = &call.caller.user;
+    let session_id = session.unwrap_or_else(|| {
+        let made = key.map_or_else(|| state.mint.mint(user), |key| state.mint.derive(user, key));
+        // A path says it, and the span knows it; this one it does not.
+        Span::current().record("session_id", tracing::field::display(made));
+        made
     });
-    MessageSubmitted {
+    let TurnIds { task_id, message_id, reply_message_id } = TurnIds::new(state, &call.caller, key);
+    let Asked { content, model, strategy, metadata, input, edits } = asked;
+    let submitted = MessageSubmitted {
         task_id,
         session_id,
         message_id,
         reply_message_id,
         user_id: user.clone(),
-        content: message.content.unwrap_or_default(),
-        model: message.model,
-        strategy: Strategy::Enqueue,
-        metadata: message.metadata,
+        content,
+        model,
+        strategy: strategy.unwrap_or_default(),
+        metadata,
         // Messages of a session are listed in this order, and a quick client posts several within a millisecond.
         accepted_at: state.clock.now_precise(),
         fingerprint,
-        input: Default::default(),
-    }
-}
-
-async fn refuse_deleted(state: &ApiState, caller: &Caller, session: SessionId) -> Result<(), Problem> {
-    match bounded(state.limits.glance_timeout, "store", state.store.session(&caller.user, session)).await {
-        Ok(Lookup::Deleted) => Err(Problem::session_not_found()),
-        Ok(Lookup::Found(_) | Lookup::Unknown) => Ok(()),
-        Err(error) => {
-            warn!(%error, "accepting without a look whether the session was deleted");
-            Ok(())
-        }
-    }
-}
-
-fn accepted(submitted: &MessageSubmitted) -> Response {
-    let MessageSubmitted { task_id, message_id, session_id, .. } = *submitted;
-    let task = format!("/v1/tasks/{task_id}");
-    let location = HeaderValue::from_str(&task);
-    let links = Links {
-        stream: format!("{task}/stream"),
-        cancel: format!("{task}/cancel"),
-        session: format!("/v1/sessions/{session_id}"),
-        task,
+        input,
     };
-    let body = Accepted { task_id, message_id, session_id, status: Status::Queued, links };
-    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
+    let stands_for = edits.map(StandsFor::Message);
+    submit(state, call, Submission { submitted, session_is_new: session.is_none(), strategy, stands_for }, began).await
 }

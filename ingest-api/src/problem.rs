@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use parlance_shared::port::PortError;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub(crate) use crate::problem_code::Code;
 
@@ -39,6 +40,8 @@ struct Inner {
     faults: Vec<Fault>,
     retry_after: Option<u32>,
     cause: Option<Arc<str>>,
+    /// Of this problem alone.
+    members: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -54,12 +57,15 @@ struct Body<'a> {
     accepted: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Fault],
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl Problem {
     /// A problem that no single field is to blame for.
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { code, detail: detail.into(), faults: Vec::new(), retry_after: None, cause: None }))
+        let (detail, faults) = (detail.into(), Vec::new());
+        Self(Box::new(Inner { code, detail, faults, retry_after: None, cause: None, members: Map::new() }))
     }
 
     /// A problem with one field, parameter or header.
@@ -106,6 +112,12 @@ impl Problem {
         self
     }
 
+    /// A member that problems of this code have.
+    pub(crate) fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
     pub(crate) fn caused_by(mut self, cause: impl Into<Arc<str>>) -> Self {
         self.0.cause = Some(cause.into());
         self
@@ -127,7 +139,7 @@ impl From<PortError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Inner { code, detail, faults, retry_after, cause } = *self.0;
+        let Inner { code, detail, faults, retry_after, cause, members } = *self.0;
         let (status, word, title) = code.parts();
         let body = Body {
             r#type: format!("urn:parlance:problem:{word}"),
@@ -138,6 +150,7 @@ impl IntoResponse for Problem {
             field: faults.first().map(|fault| fault.field.as_str()),
             accepted: faults.first().map_or(&[], |fault| fault.accepted.as_slice()),
             errors: if faults.len() > 1 { &faults } else { &[] },
+            members: &members,
         };
         // Strings and numbers only: this can't fail, and an empty body would still carry the status.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();

@@ -19,11 +19,14 @@ use crate::{
     get_openapi::get_openapi,
     get_ready::get_ready,
     get_session::get_session,
+    get_summary::get_summary,
     get_task::get_task,
+    get_usage::get_usage,
     list_messages::list_messages,
     list_sessions::list_sessions,
     patch_session::patch_session,
     post_message::{post_message, post_message_to_new_session},
+    retry_task::retry_task,
     state::ApiState,
     stream_reply::stream_reply,
 };
@@ -40,9 +43,12 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/sessions", get(list_sessions).post(create_session))
         .route("/v1/sessions/{session_id}", get(get_session).patch(patch_session).delete(delete_session))
         .route("/v1/sessions/{session_id}/messages", get(list_messages).post(post_message))
+        .route("/v1/sessions/{session_id}/summary", get(get_summary))
         .route("/v1/tasks/{task_id}", get(get_task))
         .route("/v1/tasks/{task_id}/stream", get(stream_reply))
         .route("/v1/tasks/{task_id}/cancel", post(cancel_task))
+        .route("/v1/usage", get(get_usage))
+        .route("/v1/tasks/{task_id}/retry", post(retry_task))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), around))

@@ -2,7 +2,11 @@
 //! to the bus, and the same idempotent projection is applied at once, so that its sender reads it back.
 
 use chrono::{DateTime, Utc};
-use parlance_shared::{SessionId, event::SessionChanged, session::Metadata};
+use parlance_shared::{
+    SessionId,
+    event::{SessionChanged, Strategy},
+    session::Metadata,
+};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -26,11 +30,17 @@ pub(crate) struct SessionFields {
     pub(crate) instructions: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     pub(crate) metadata: Option<Option<Metadata>>,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) strategy: Option<Option<String>>,
 }
 
 impl RequestBody for SessionFields {
-    const FIELDS: &'static [Field] =
-        &[("heading", "a string, or null"), ("instructions", "a string, or null"), ("metadata", "an object, or null")];
+    const FIELDS: &'static [Field] = &[
+        ("heading", "a string, or null"),
+        ("instructions", "a string, or null"),
+        ("metadata", "an object, or null"),
+        ("strategy", "one of \"enqueue\", \"interrupt\", \"reject\", or null"),
+    ];
 }
 
 impl SessionFields {
@@ -39,11 +49,13 @@ impl SessionFields {
         faults.heading(self.heading.as_ref().and_then(Option::as_deref));
         faults.instructions(self.instructions.as_ref().and_then(Option::as_deref));
         faults.metadata(self.metadata.as_ref().and_then(Option::as_ref));
+        faults.strategy(self.strategy.as_ref().and_then(Option::as_deref));
         faults.into_result()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.heading.is_none() && self.instructions.is_none() && self.metadata.is_none()
+        let Self { heading, instructions, metadata, strategy } = self;
+        heading.is_none() && instructions.is_none() && metadata.is_none() && strategy.is_none()
     }
 }
 
@@ -56,7 +68,7 @@ pub(crate) async fn change_session(
     changed_at: DateTime<Utc>,
     fields: SessionFields,
 ) -> Result<SessionChanged, Problem> {
-    let SessionFields { heading, instructions, metadata } = fields;
+    let SessionFields { heading, instructions, metadata, strategy } = fields;
     let user_id = call.caller.user.clone();
     let change = SessionChanged {
         session_id,
@@ -66,7 +78,7 @@ pub(crate) async fn change_session(
         heading,
         instructions,
         metadata,
-        strategy: Default::default(),
+        strategy: strategy.map(|word| word.as_deref().and_then(Strategy::from_word)),
     };
     publish(state, call, &change).await?;
     let applied = bounded(state.limits.apply_timeout, "store", state.store.record_session_changed(&change)).await;

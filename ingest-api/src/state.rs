@@ -7,7 +7,13 @@ use parlance_shared::{
     id_mint::IdMint,
     metrics::Metrics,
     port::{bus::Bus, llm::ProviderInfo, reply_log::ReplyLog, store::Store, turns::Turns},
+    settings::AcceptSettings,
 };
+
+use crate::{budget::BudgetGuard, recent_turns::RecentTurns};
+
+/// Room for everything but images: the longest text may come with all its characters escaped.
+const TEXT_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Everything that handlers may touch.
 pub struct ApiState {
@@ -31,6 +37,10 @@ pub struct ApiState {
     pub lifecycle: Lifecycle,
     /// Models that a request may name; empty allows any.
     pub allowed_models: Vec<String>,
+    /// What was accepted a moment ago.
+    pub recent: RecentTurns,
+    /// What users may use in a day.
+    pub budgets: BudgetGuard,
     /// What `/health` and `/` say of this process.
     pub about: About,
     /// Bounds on time and space.
@@ -57,12 +67,18 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The largest body that is read, in bytes.
     pub body_bytes: usize,
+    /// The longest `data:` URI of a message, in bytes.
+    pub data_uri_bytes: usize,
+    /// Messages of a session that may wait or be answered at once.
+    pub queued_per_session: u32,
     /// Publishing an event may take this long.
     pub publish_timeout: Duration,
     /// A read that the answer needs may take this long.
     pub read_timeout: Duration,
     /// A look that the answer does not depend on may take this long.
     pub glance_timeout: Duration,
+    /// How long a call waits for the record to have a message that was accepted a moment ago.
+    pub record_patience: Duration,
     /// Applying an accepted change at once, so that its sender reads it back, may take this long.
     pub apply_timeout: Duration,
     /// How long a cancel waits for the task's end before it answers.
@@ -80,15 +96,30 @@ impl Default for Limits {
         Self {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
-            body_bytes: 2 * 1024 * 1024,
+            body_bytes: TEXT_BODY_BYTES + 1024 * 1024,
+            data_uri_bytes: 1024 * 1024,
+            queued_per_session: 20,
             publish_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             glance_timeout: Duration::from_millis(250),
+            record_patience: Duration::from_secs(2),
             apply_timeout: Duration::from_secs(2),
             cancel_patience: Duration::from_secs(1),
             keep_alive: Duration::from_secs(15),
             write_stall: Duration::from_secs(60),
             connections: 20_000,
+        }
+    }
+}
+
+impl Limits {
+    /// The usual bounds, but for what the settings say.
+    pub fn new(settings: &AcceptSettings) -> Self {
+        Self {
+            body_bytes: TEXT_BODY_BYTES + settings.max_data_uri_bytes,
+            data_uri_bytes: settings.max_data_uri_bytes,
+            queued_per_session: settings.max_queued_per_session,
+            ..Self::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use parlance_shared::session::Metadata;
+use parlance_shared::{MessageId, event::Strategy, session::Metadata};
 use serde_json::Value;
 
 use crate::problem::{Code, Fault, Problem};
@@ -18,12 +18,16 @@ pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
 /// The longest name of a model, in characters.
 const MAX_MODEL_CHARS: usize = 200;
 
+const CONTENT_ACCEPTED: &[&str] =
+    &["a string that is not blank, of at most 262144 bytes", "an array of 1 to 32 parts: text and image_url"];
+
 /// Faults found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, field: &str, code: Code, detail: impl Into<Cow<'static, str>>, accepted: &[&str]) {
+    /// One more.
+    pub(crate) fn add(&mut self, field: &str, code: Code, detail: impl Into<Cow<'static, str>>, accepted: &[&str]) {
         let accepted = accepted.iter().map(|&a| a.to_owned()).collect();
         self.0.push(Fault { field: field.to_owned(), code, detail: detail.into(), accepted });
     }
@@ -35,7 +39,7 @@ impl Faults {
     }
 
     pub(crate) fn content(&mut self, content: Option<&str>) {
-        const ACCEPTED: &[&str] = &["a string that is not blank, of at most 262144 bytes"];
+        const ACCEPTED: &[&str] = CONTENT_ACCEPTED;
         match content {
             None => self.add("content", Code::MissingField, "is required.", ACCEPTED),
             Some(text) if text.len() > MAX_CONTENT_BYTES => {
@@ -45,6 +49,11 @@ impl Faults {
             Some(text) if is_blank(text) => self.add("content", Code::InvalidField, "must not be blank.", ACCEPTED),
             Some(text) => self.no_nul("content", text),
         }
+    }
+
+    /// It is neither text nor parts.
+    pub(crate) fn content_shape(&mut self) {
+        self.add("content", Code::InvalidField, "must be a string or an array of parts.", CONTENT_ACCEPTED);
     }
 
     pub(crate) fn model(&mut self, model: Option<&str>, allowed: &[String]) {
@@ -63,17 +72,22 @@ impl Faults {
         }
     }
 
-    pub(crate) fn strategy(&mut self, strategy: Option<&str>) {
-        const ACCEPTED: &[&str] = &["enqueue"];
-        match strategy {
-            None | Some("enqueue") => {}
-            Some("interrupt" | "reject") => {
-                let detail =
-                    "is not supported by this version; \"enqueue\" is: the message waits for the reply before it.";
-                self.add("strategy", Code::StrategyNotSupported, detail, ACCEPTED);
-            }
-            Some(_) => self.add("strategy", Code::InvalidField, "must be \"enqueue\", or be absent.", ACCEPTED),
+    pub(crate) fn strategy(&mut self, word: Option<&str>) -> Option<Strategy> {
+        const ACCEPTED: &[&str] = &["enqueue", "interrupt", "reject", "null"];
+        let strategy = Strategy::from_word(word?);
+        if strategy.is_none() {
+            self.add("strategy", Code::InvalidField, "must be enqueue, interrupt or reject, or be absent.", ACCEPTED);
         }
+        strategy
+    }
+
+    pub(crate) fn edits(&mut self, id: Option<&str>) -> Option<MessageId> {
+        const ACCEPTED: &[&str] = &["msg_ followed by 32 lower-case hex digits", "null"];
+        let message = id?.parse().ok();
+        if message.is_none() {
+            self.add("edits", Code::InvalidField, "must be the id of a message of yours in this session.", ACCEPTED);
+        }
+        message
     }
 
     pub(crate) fn heading(&mut self, heading: Option<&str>) {
@@ -134,10 +148,18 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// Nothing to be seen: whitespace of any script, and characters without width.
-fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(|c| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
     })
+}
+
+#[cfg(test)]
+impl Faults {
+    /// The fields that have faults.
+    pub(crate) fn fields(self) -> Vec<String> {
+        self.0.into_iter().map(|fault| fault.field).collect()
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +173,7 @@ mod tests {
     fn fields(check: impl FnOnce(&mut Faults)) -> Vec<String> {
         let mut faults = Faults::default();
         check(&mut faults);
-        faults.0.into_iter().map(|fault| fault.field).collect()
+        faults.fields()
     }
 
     #[test]
@@ -186,13 +208,18 @@ mod tests {
         let metadata = json!({"fine": 1, "bad": {"deep": ["\0"]}, "long": "x".repeat(MAX_METADATA_BYTES)});
         let found = fields(|f| {
             f.content(None);
-            f.strategy(Some("reject"));
+            f.strategy(Some("queue"));
             f.strategy(Some("Enqueue"));
+            f.edits(Some("msg_1"));
+            assert_eq!(f.strategy(Some("reject")), Some(Strategy::Reject));
             f.heading(Some(&"é".repeat(201)));
             f.heading(Some(&"é".repeat(200)));
             f.instructions(Some(&"x".repeat(MAX_INSTRUCTIONS_BYTES + 1)));
             f.metadata(metadata.as_object());
         });
-        assert_eq!(found, ["content", "strategy", "strategy", "heading", "instructions", "metadata", "metadata.bad"]);
+        assert_eq!(
+            found,
+            ["content", "strategy", "strategy", "edits", "heading", "instructions", "metadata", "metadata.bad"]
+        );
     }
 }

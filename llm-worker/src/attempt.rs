@@ -1,4 +1,4 @@
-//! One attempt: the provider's stream into the reply log, until it ends or something from outside ends it.
+//! One request: the provider's stream into the reply log, until it ends or something from outside ends it.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parlance_shared::{
     port::{
-        llm::{LlmEvent, Prompt},
+        llm::{Llm, LlmEvent, Prompt},
         reply_log::{AppendError, ReplyWriter},
         turns::Claim,
     },
@@ -25,7 +25,7 @@ use crate::{
 /// The log makes us wait while it can't take more; longer than this, it is broken.
 pub(crate) const APPEND: Duration = Duration::from_secs(10);
 
-/// What came of an attempt. Its text is in the writer.
+/// What came of a request. Its text is in the writer.
 pub(crate) struct Attempt {
     pub(crate) end: AttemptEnd,
     pub(crate) first_token_at: Option<DateTime<Utc>>,
@@ -48,11 +48,11 @@ pub(crate) async fn stream_reply(
     worker: &Worker,
     claim: &Claim,
     writer: &mut dyn ReplyWriter,
+    llm: Arc<dyn Llm>,
     prompt: Prompt,
     turn_deadline: Instant,
 ) -> Attempt {
     let parts = &worker.parts;
-    let llm = Arc::clone(&parts.llm);
     let reply = stream::once(async move { llm.stream(prompt).await }).try_flatten();
     // A provider's adapter that panics must cost this attempt, not the task.
     let reply = AssertUnwindSafe(reply).catch_unwind();

@@ -1,6 +1,6 @@
 //! Sends each event to the file that is named after it.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_trait::async_trait;
 use cloudevents::AttributesReader as _;
@@ -22,11 +22,11 @@ use crate::{
 };
 
 pub(crate) struct Dispatch {
-    worker: Worker,
+    worker: Arc<Worker>,
 }
 
 impl Dispatch {
-    pub(crate) fn new(worker: Worker) -> Self {
+    pub(crate) fn new(worker: Arc<Worker>) -> Self {
         Self { worker }
     }
 

@@ -1,9 +1,10 @@
 //! A failed attempt: what the task's owner is told, and whether another attempt may help.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use parlance_shared::{
     port::llm::{LlmError, LlmErrorKind},
+    providers::Failed,
     task::{TaskError, codes},
 };
 
@@ -13,8 +14,10 @@ pub(crate) struct Failure {
     /// A stable code.
     pub(crate) code: &'static str,
     /// For the person who waits.
-    pub(crate) sentence: &'static str,
-    /// Whether another attempt at this task may succeed.
+    pub(crate) sentence: Cow<'static, str>,
+    /// What happened to the provider; none when it was none of its doing.
+    pub(crate) kind: Option<LlmErrorKind>,
+    /// Whether another attempt at this task may succeed, with whatever provider.
     pub(crate) worth_another_attempt: bool,
     /// Whether sending the message again may help.
     pub(crate) retryable: bool,
@@ -41,6 +44,23 @@ impl Failure {
         Self { retryable: false, ..failure }
     }
 
+    /// What must go into the prompt is longer than what the model can read.
+    pub(crate) fn message_too_long(tokens: u64, limit: u64, estimated: bool) -> Self {
+        let about = if estimated { "about " } else { "" };
+        let sentence = format!(
+            "The message is too long: it has {about}{tokens} tokens, and this model can be sent {limit} in this conversation."
+        );
+        Self { retryable: false, ..Self::final_one(codes::MESSAGE_TOO_LONG, sentence) }
+    }
+
+    /// The user's budget was used up while the message waited.
+    pub(crate) fn budget_exhausted() -> Self {
+        Self::final_one(
+            codes::BUDGET_EXHAUSTED,
+            "Today's budget was used up before this message could be answered. It begins anew at midnight UTC.",
+        )
+    }
+
     /// Nobody's fault but ours.
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let failure = Self::final_one(codes::INTERNAL, "A fault of this service kept the message from being answered.");
@@ -62,19 +82,32 @@ impl Failure {
         LlmError::new(LlmErrorKind::EmptyReply, "finished without text").into()
     }
 
-    fn final_one(code: &'static str, sentence: &'static str) -> Self {
-        Self { code, sentence, worth_another_attempt: false, retryable: true, retry_after: None, detail: String::new() }
+    /// For the way through the providers.
+    pub(crate) fn as_failed(&self, said_something: bool) -> Failed {
+        Failed { kind: self.kind, retry_after: self.retry_after, said_something }
+    }
+
+    fn final_one(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            sentence: sentence.into(),
+            kind: None,
+            worth_another_attempt: false,
+            retryable: true,
+            retry_after: None,
+            detail: String::new(),
+        }
     }
 }
 
 impl From<LlmError> for Failure {
     fn from(error: LlmError) -> Self {
-        let retryable = error.kind.is_retryable();
         Self {
             code: error.kind.code(),
-            sentence: error.kind.sentence(),
-            worth_another_attempt: retryable,
-            retryable,
+            sentence: error.kind.sentence().into(),
+            kind: Some(error.kind),
+            worth_another_attempt: error.kind.may_pass_elsewhere(),
+            retryable: error.kind.is_retryable(),
             retry_after: error.retry_after,
             detail: error.detail,
         }
@@ -83,6 +116,10 @@ impl From<LlmError> for Failure {
 
 impl From<&Failure> for TaskError {
     fn from(failure: &Failure) -> Self {
-        Self { code: failure.code.to_owned(), message: failure.sentence.to_owned(), retryable: failure.retryable }
+        Self {
+            code: failure.code.to_owned(),
+            message: failure.sentence.clone().into_owned(),
+            retryable: failure.retryable,
+        }
     }
 }

@@ -8,10 +8,7 @@ use parlance_shared::{
 };
 
 use crate::{
-    Worker,
-    port_call::patiently,
-    stop::Stop,
-    window::{WINDOW, before_replaced, push},
+    Worker, account::account, branch::go_back, port_call::patiently, request_memory::Due, stop::Stop, window::push,
 };
 
 /// Changes of a session's instructions are the only other writers of its checkpoint; they are rare.
@@ -25,7 +22,8 @@ pub(crate) async fn load_checkpoint(worker: &Worker, claim: &Claim) -> Result<Ve
 }
 
 /// Ends the task. A turn that said something is remembered, a failed one is not: the next message's prompt holds what the
-/// owner was given as an answer, and a question without one would only invite the model to answer it again.
+/// owner was given as an answer, and a question without one would only invite the model to answer it again. What a turn
+/// stands in for is forgotten in any case: it is no longer part of the conversation.
 ///
 /// A try whose answer was lost may have worked; the next one is fenced then, and redelivery finds the task ended.
 pub(crate) async fn finish(
@@ -34,19 +32,29 @@ pub(crate) async fn finish(
     message: &MessageSubmitted,
     end: TurnEnd,
     mut loaded: Option<VersionedCheckpoint>,
-) -> Result<Task, Stop> {
+) -> Result<Ended, Stop> {
     let parts = &worker.parts;
-    let remembered = end.status != Status::Failed && !end.content.is_empty();
+    let end = account(worker, message, end);
+    let said = !end.content.is_empty() || !end.details.tool_calls.is_empty();
+    let remembered = end.status != Status::Failed && said;
+    let changes = remembered || message.input.replaces.is_some();
     let mut stale = 0;
     loop {
-        let checkpoint = match (remembered, loaded.take()) {
+        let checkpoint = match (changes, loaded.take()) {
             (false, _) => None,
-            (true, Some(loaded)) => Some(with_turn(loaded, message, &end)),
-            (true, None) => Some(with_turn(load_checkpoint(worker, claim).await?, message, &end)),
+            (true, Some(loaded)) => Some(loaded),
+            (true, None) => Some(load_checkpoint(worker, claim).await?),
         };
+        let checkpoint = checkpoint.map(|mut loaded| {
+            go_back(&mut loaded.checkpoint, message.input.replaces.as_ref());
+            if remembered { with_turn(worker, loaded, message, &end) } else { loaded }
+        });
         let save = || parts.turns.finish(claim, end.clone(), checkpoint.clone());
         match patiently(&parts.lifecycle, "end of turn", save).await {
-            Ok(task) => return Ok(task),
+            Ok(task) => {
+                let due = checkpoint.map(|saved| Due::after(worker, message, &saved.checkpoint)).unwrap_or_default();
+                return Ok(Ended { task, due });
+            }
             // Without what was loaded, the next round loads it anew.
             Err(ClaimError::StaleCheckpoint) if stale < STALE_TRIES => stale += 1,
             Err(error) => return Err(error.into()),
@@ -54,7 +62,21 @@ pub(crate) async fn finish(
     }
 }
 
-fn with_turn(mut versioned: VersionedCheckpoint, message: &MessageSubmitted, end: &TurnEnd) -> VersionedCheckpoint {
+/// A task that has ended, and what its session's memory needs now.
+pub(crate) struct Ended {
+    pub(crate) task: Task,
+    pub(crate) due: Due,
+}
+
+fn with_turn(
+    worker: &Worker,
+    mut versioned: VersionedCheckpoint,
+    message: &MessageSubmitted,
+    end: &TurnEnd,
+) -> VersionedCheckpoint {
+    let counter = worker.room_for(message).counter;
+    let tokens = counter.user_side(&message.content, &message.input)
+        + counter.assistant_side(&end.content, &end.details.tool_calls);
     let turn = CheckpointTurn {
         task_id: message.task_id,
         user: message.content.clone(),
@@ -66,11 +88,9 @@ fn with_turn(mut versioned: VersionedCheckpoint, message: &MessageSubmitted, end
             ..TurnInput::default()
         },
         tool_calls: end.details.tool_calls.clone(),
-        tokens: 0,
+        tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+        accepted_at: Some(message.accepted_at),
     };
-    let window = &mut versioned.checkpoint.window;
-    let kept = before_replaced(window, message.input.replaces.as_ref()).len();
-    window.truncate(kept);
-    push(window, turn, WINDOW);
+    push(&mut versioned.checkpoint.window, turn, worker.memory.most_kept());
     versioned
 }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, future::pending};
 use async_trait::async_trait;
 use parlance_shared::{
     Clock, SessionId, TaskId, UserId,
+    budget::Spent,
     id_mint::IdMint,
     port::{
         PortError,
@@ -73,7 +74,13 @@ impl Turns for Store {
     async fn request_cancel(&self, _: &UserId, _: TaskId) -> Result<CancelOutcome, PortError> {
         unreachable!()
     }
-    async fn interrupt(&self, _: &UserId, _: SessionId, _: chrono::DateTime<chrono::Utc>) -> Result<(), PortError> {
+    async fn interrupt(
+        &self,
+        _: &UserId,
+        _: SessionId,
+        _: TaskId,
+        _: chrono::DateTime<chrono::Utc>,
+    ) -> Result<chrono::DateTime<chrono::Utc>, PortError> {
         unreachable!()
     }
 
@@ -87,6 +94,9 @@ impl Turns for Store {
         unreachable!()
     }
     async fn task(&self, _: &UserId, _: TaskId) -> Result<Option<TurnView>, PortError> {
+        unreachable!()
+    }
+    async fn spent(&self, _: &UserId, _: chrono::DateTime<chrono::Utc>) -> Result<Spent, PortError> {
         unreachable!()
     }
     async fn active(&self) -> Result<u64, PortError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use llm_worker::LlmWorker;
+use parlance_llm::{ReplyCache, with_reply_cache};
 use parlance_service::{
     Cloud, LogRole, Start, StartError,
     worker::{WorkerParts, run_worker},
@@ -15,7 +16,10 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let turns = cloud.turns(LogRole::Worker, &lifecycle);
-    let llm = parlance_llm::choose(&settings.llm).await?;
+    let circuits = cloud.circuits(&turns, settings.llm.circuits, &lifecycle);
+    let llm = parlance_llm::choose_all(&settings.llm, circuits).await?;
+    let cache = settings.reply_cache.map(ReplyCache::new);
+    let llm = llm.map(|llm| with_reply_cache(llm, cache.as_ref()));
     let provider = llm.describe();
     info!(llm.provider = provider.provider, llm.model = provider.model, "answers come from here");
     let metrics = Arc::new(Metrics::new());
@@ -23,13 +27,16 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
         bus: cloud.bus.clone(),
         turns: turns.clone(),
         log: turns,
-        llm,
+        llm: Arc::new(llm),
         clock: cloud.clock.clone(),
         settings: settings.turns,
+        memory: settings.memory,
+        prices: Arc::clone(&settings.prices),
+        budgets: settings.budgets,
         metrics: Arc::clone(&metrics),
         lifecycle: lifecycle.clone(),
         worker_id: WorkerId(Uuid::new_v4().to_string()),
     };
-    let parts = WorkerParts { role: Role::LlmWorker, processors: vec![worker.start()], metrics };
+    let parts = WorkerParts { role: Role::LlmWorker, processors: worker.start().to_vec(), metrics };
     run_worker(&settings, &cloud, parts, listener, &lifecycle)
 }

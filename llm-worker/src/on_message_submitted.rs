@@ -10,17 +10,20 @@ use parlance_shared::{
         turns::{Claim, ClaimOutcome, TurnRequest, VersionedCheckpoint},
     },
     replay::Replay,
-    task::Task,
+    task::Status,
 };
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::{
     Worker,
+    budget::past_budget,
     failure::Failure,
+    finish::Ended,
     lease_loop::LEASE,
     port_call::{once, patiently},
     publish_reply_completed::publish_and_answer,
+    request_memory::{Due, request_memory},
     stop::Stop,
     turn::Turn,
     turn_record::{ActiveTurn, ended, started},
@@ -52,14 +55,26 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
     // The checkpoint can't change meanwhile: the bus hands out no other message of the session until this one is
     // answered. If that ever fails, the end's compare-and-swap notices.
     let request = turn_request(message, received);
-    let (claimed, checkpoint) =
-        tokio::join!(claim(worker, &request), worker.parts.turns.checkpoint(&message.user_id, message.session_id));
-    let task = match claimed {
-        Ok(ClaimOutcome::Claimed(claim)) => match turn(worker, message, claim, checkpoint.ok(), asked).await {
-            Ok(task) => task,
-            Err(outcome) => return outcome,
-        },
-        Ok(ClaimOutcome::Ended(task)) => *task,
+    let (claimed, checkpoint, past_budget) = tokio::join!(
+        claim(worker, &request),
+        worker.parts.turns.checkpoint(&message.user_id, message.session_id),
+        past_budget(worker, &message.user_id)
+    );
+    let Ended { task, due } = match claimed {
+        Ok(ClaimOutcome::Claimed(claim)) => {
+            match turn(worker, message, claim, checkpoint.ok(), past_budget, asked).await {
+                Ok(ended) => ended,
+                Err(outcome) => return outcome,
+            }
+        }
+        // Whoever ended it may have died before all was published.
+        Ok(ClaimOutcome::Ended(task)) => {
+            let due = match checkpoint {
+                Ok(loaded) => Due::after(worker, message, &loaded.checkpoint),
+                Err(error) => return memory_trouble(&error),
+            };
+            Ended { task: *task, due }
+        }
         Ok(ClaimOutcome::HeldUntil(until)) => {
             let wait = (until - worker.parts.clock.now()).to_std().unwrap_or_default().max(LEAST_WAIT);
             let reason = Reason::new("held_elsewhere", "Another worker holds the task.");
@@ -71,7 +86,20 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
         }
         Err(error) => return Outcome::Retry { after: None, reason: Reason::new("claim_failed", error.to_string()) },
     };
-    publish_and_answer(worker, &message.user_id, message.session_id, task, call_id(&received.event)).await
+    let call = call_id(&received.event);
+    let (answer, requested) = tokio::join!(
+        publish_and_answer(worker, &message.user_id, message.session_id, task, call),
+        request_memory(worker, message, due, call)
+    );
+    match requested {
+        Err(error) if matches!(answer, Outcome::Done) => memory_trouble(&error),
+        _ => answer,
+    }
+}
+
+/// What the session's memory needs could not be found out or asked for.
+fn memory_trouble(error: &PortError) -> Outcome {
+    Outcome::Retry { after: None, reason: Reason::new("memory_request_failed", error.to_string()) }
 }
 
 /// The bus was ahead of an earlier turn, as may be after its worker died.
@@ -86,13 +114,18 @@ async fn turn(
     message: &MessageSubmitted,
     claim: Claim,
     checkpoint: Option<VersionedCheckpoint>,
+    past_budget: Option<Failure>,
     asked: Instant,
-) -> Result<Task, Outcome> {
+) -> Result<Ended, Outcome> {
     let parts = &worker.parts;
     let _active = ActiveTurn::begin(&parts.metrics);
     started(&parts.metrics, &parts.clock, &claim, message.accepted_at);
     let mut turn = Turn::new(worker, message, claim, checkpoint, asked);
-    let result = match turn.run().await {
+    let answered = match past_budget.filter(|_| !turn.claim().cancel_requested) {
+        Some(failure) => turn.end_with_earlier_text(Status::Failed, Some(failure)).await,
+        None => turn.run().await,
+    };
+    let result = match answered {
         Err(Stop::Port(refused @ PortError::Rejected { .. })) => {
             // Trying again can't help. The end without what was refused may be storable, and an end there must be.
             error!(error = %refused, "could not store the turn");
@@ -103,7 +136,7 @@ async fn turn(
     let stop = match result {
         Ok(task) => {
             ended(&parts.metrics, &task);
-            return Ok(task);
+            return Ok(Ended { task, due: turn.due() });
         }
         Err(stop) => stop,
     };

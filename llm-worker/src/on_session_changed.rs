@@ -39,13 +39,24 @@ pub(crate) async fn on_session_changed(worker: &Worker, received: &Received) -> 
 async fn save(worker: &Worker, change: &SessionChanged) -> Result<(), ClaimError> {
     let (user, session) = (&change.user_id, change.session_id);
     let parts = &worker.parts;
-    if change.instructions.is_none() {
+    if change.instructions.is_none() && change.heading.is_none() {
         return Ok(());
     }
     let loaded = patiently(&parts.lifecycle, "checkpoint", || parts.turns.checkpoint(user, session)).await?;
-    let Some(changed) = with_instructions(loaded, change) else { return Ok(()) };
+    let Some(changed) = with_change(loaded, change) else { return Ok(()) };
     let save = || parts.turns.save_checkpoint(user, session, changed.clone());
     patiently(&parts.lifecycle, "checkpoint", save).await
+}
+
+/// `None` when there is nothing to change.
+fn with_change(mut loaded: VersionedCheckpoint, change: &SessionChanged) -> Option<VersionedCheckpoint> {
+    // Who has set a heading, or none, wants no other.
+    let headed = change.heading.is_some() && !loaded.checkpoint.headed;
+    loaded.checkpoint.headed |= headed;
+    match with_instructions(loaded.clone(), change) {
+        Some(changed) => Some(changed),
+        None => headed.then_some(loaded),
+    }
 }
 
 /// `None` when there is nothing to change. The newer change wins, whatever the order of delivery; of two in the same
@@ -100,6 +111,15 @@ mod tests {
         let late_first = with_instructions(VersionedCheckpoint::default(), &second).unwrap();
         assert_eq!(with_instructions(late_first, &first), None);
         assert_eq!(with_instructions(after_first, &first), None, "a redelivery changes nothing");
+    }
+
+    #[test]
+    fn who_sets_a_heading_wants_no_other() {
+        let headed = SessionChanged { heading: Some(Some("Mine".to_owned())), ..change(None, 1) };
+        let changed = with_change(VersionedCheckpoint::default(), &headed).unwrap();
+        assert!(changed.checkpoint.headed);
+        assert_eq!(with_change(changed, &headed), None, "a redelivery changes nothing");
+        assert_eq!(with_change(VersionedCheckpoint::default(), &change(None, 1)), None);
     }
 
     #[test]

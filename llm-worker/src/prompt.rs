@@ -1,159 +1,136 @@
-//! What the model is asked: instructions, summary, the window's turns, and the new message.
+//! What the model is asked: the one place where a prompt comes together.
+//!
+//! In this order, so that what changes least comes first and providers find the beginning of the last prompt in their caches:
+//!
+//! 1. the system instructions, from the template `default` and the session's own: the same text from turn to turn;
+//! 2. the summary of what is no longer there word for word, which changes only when turns are folded. As an exchange of its
+//!    own and not in the system message: that one would change with it, some providers take no second system message, and
+//!    what users and models once said must not speak with the voice of instructions;
+//! 3. the window's turns, oldest first;
+//! 4. the new message.
+//!
+//! All of it fits into what the model can read, less room for the reply. The instructions and the new message always go in,
+//! or the turn fails and says how long the message is and may be. Then the summary, then as many of the latest turns as fit:
+//! whole turns, without a gap.
 
 use parlance_shared::{
+    content::TurnInput,
     event::MessageSubmitted,
     port::{
-        llm::{Prompt, PromptMessage, PromptOptions, PromptRole},
+        llm::{Prompt, PromptOptions, PromptScope},
         turns::Checkpoint,
     },
     task::PromptRecord,
 };
+use serde_json::Value;
 
 use crate::{
     Worker,
+    branch::{Base, base},
     failure::Failure,
-    window::{WINDOW, before_replaced, latest},
+    memory::{Memory, Room},
+    said::Said,
+    templates::{DEFAULT, RECAP},
+    tokens::FRAME,
+    window::fitting,
 };
 
+/// What the model is taken to have said to the summary.
+const RECAPPED: &str = "Understood.";
+
 /// A prompt, and what it was made of.
+#[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) prompt: Prompt,
     pub(crate) record: PromptRecord,
 }
 
-/// Built from the checkpoint alone: nothing that persist-worker writes is read, however late it is.
+/// Built from the checkpoint alone, for the model that will be asked: nothing that persist-worker writes is read, however late
+/// it is.
 ///
 /// # Errors
 /// When the message can't be asked at all: the turn fails so, without an attempt.
-pub(crate) fn build(_worker: &Worker, checkpoint: &Checkpoint, message: &MessageSubmitted) -> Result<Built, Failure> {
-    let prompt = prompt(checkpoint, message);
-    let record = PromptRecord {
-        summary_version: checkpoint.summary.as_ref().map(|summary| summary.version),
-        turns: before_replaced(&checkpoint.window, message.input.replaces.as_ref())
-            .iter()
-            .map(|turn| turn.task_id)
-            .collect(),
-        ..PromptRecord::default()
-    };
-    Ok(Built { prompt, record })
+pub(crate) fn build(
+    worker: &Worker,
+    checkpoint: &Checkpoint,
+    message: &MessageSubmitted,
+    model: &str,
+) -> Result<Built, Failure> {
+    compose(&worker.memory, &worker.memory.room(model), checkpoint, message)
 }
 
-fn prompt(checkpoint: &Checkpoint, message: &MessageSubmitted) -> Prompt {
-    let window = latest(before_replaced(&checkpoint.window, message.input.replaces.as_ref()), WINDOW);
-    let mut messages = Vec::with_capacity(2 * window.len() + 2);
-    messages.extend(system(checkpoint).map(|text| said(PromptRole::System, text)));
-    for turn in window {
-        messages.push(said(PromptRole::User, turn.user.clone()));
-        messages.push(said(PromptRole::Assistant, turn.assistant.clone()));
+fn compose(
+    memory: &Memory,
+    room: &Room,
+    checkpoint: &Checkpoint,
+    message: &MessageSubmitted,
+) -> Result<Built, Failure> {
+    let Room { prompt: most, counter } = *room;
+    let instructions = checkpoint.instructions.as_deref().unwrap_or_default();
+    let system = memory.templates.render(DEFAULT, "instructions", instructions.into())?;
+    let system_tokens = if system.is_empty() { 0 } else { FRAME + counter.text(&system) };
+    let passed_on = options(&message.input);
+    let around = FRAME + system_tokens + options_texts(&passed_on).map(|text| counter.text(&text)).sum::<u64>();
+    let asked = counter.user_side(&message.content, &message.input);
+    let mut tokens = around + asked;
+    if tokens > most {
+        return Err(Failure::message_too_long(asked, most.saturating_sub(around), counter.is_estimate()));
     }
-    messages.push(said(PromptRole::User, message.content.clone()));
-    Prompt { model: message.model.clone(), messages, options: PromptOptions::default() }
+
+    let mut said = Said::default();
+    if !system.is_empty() {
+        said.system(system);
+    }
+    let Base { summary, turns } = base(checkpoint, message.input.replaces.as_ref());
+    let mut summary_version = None;
+    if let Some(summary) = summary {
+        let recap = memory.templates.render(RECAP, "summary", summary.text.as_str().into())?;
+        let recap_tokens = 2 * FRAME + counter.text(&recap) + counter.text(RECAPPED);
+        if tokens + recap_tokens <= most {
+            tokens += recap_tokens;
+            summary_version = Some(summary.version);
+            said.user(&recap, &TurnInput::default());
+            said.assistant(RECAPPED, &[]);
+        }
+    }
+    let turns = &turns[turns.len() - fitting(turns, most - tokens, counter)..];
+    for turn in turns {
+        tokens += counter.turn(turn);
+        said.user(&turn.user, &turn.input);
+        said.assistant(&turn.assistant, &turn.tool_calls);
+    }
+    said.user(&message.content, &message.input);
+
+    let record = PromptRecord {
+        template: DEFAULT.name.to_owned(),
+        version: DEFAULT.version.to_owned(),
+        summary_version,
+        turns: turns.iter().map(|turn| turn.task_id).collect(),
+        tokens,
+    };
+    // Whoever wants a reply anew is not given the one that they had.
+    let scope = message.input.replaces.is_none().then(|| PromptScope {
+        user: message.user_id.clone(),
+        template: record.template.clone(),
+        version: record.version.clone(),
+    });
+    let messages = said.into_messages();
+    Ok(Built { prompt: Prompt { model: message.model.clone(), messages, options: passed_on, scope }, record })
 }
 
-/// One system message, as some providers take no second one.
-fn system(checkpoint: &Checkpoint) -> Option<String> {
-    let instructions = checkpoint.instructions.clone();
-    let summary =
-        checkpoint.summary.as_ref().map(|summary| format!("The conversation so far, in short:\n{}", summary.text));
-    let parts: Vec<String> = [instructions, summary].into_iter().flatten().filter(|text| !text.is_empty()).collect();
-    (!parts.is_empty()).then(|| parts.join("\n\n"))
+fn options(input: &TurnInput) -> PromptOptions {
+    PromptOptions {
+        tools: input.tools.clone(),
+        tool_choice: input.tool_choice.clone(),
+        response_format: input.response_format.clone(),
+        max_output_tokens: None,
+    }
 }
 
-fn said(role: PromptRole, content: String) -> PromptMessage {
-    PromptMessage::text(role, content)
+/// Providers show these to the model as text.
+fn options_texts(options: &PromptOptions) -> impl Iterator<Item = String> {
+    [&options.tools, &options.response_format].into_iter().flatten().map(Value::to_string)
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-    use parlance_shared::{
-        Clock, UserId,
-        event::Strategy,
-        id_mint::IdMint,
-        port::turns::{CheckpointTurn, Summary},
-    };
-
-    use super::*;
-
-    fn message(content: &str) -> MessageSubmitted {
-        let (mint, user_id) = (IdMint::new(&[1; 32], Clock::system()), UserId::new("alice"));
-        MessageSubmitted {
-            task_id: mint.mint(&user_id),
-            session_id: mint.mint(&user_id),
-            message_id: mint.mint(&user_id),
-            reply_message_id: mint.mint(&user_id),
-            user_id,
-            content: content.to_owned(),
-            model: Some("m1".to_owned()),
-            strategy: Strategy::Enqueue,
-            metadata: None,
-            accepted_at: DateTime::UNIX_EPOCH,
-            fingerprint: None,
-            input: Default::default(),
-        }
-    }
-
-    fn lines(prompt: &Prompt) -> Vec<(PromptRole, &str)> {
-        prompt.messages.iter().map(|message| (message.role, message.content.as_str())).collect()
-    }
-
-    #[test]
-    fn a_first_message_stands_alone() {
-        let prompt = prompt(&Checkpoint::default(), &message("hello"));
-        assert_eq!(prompt.model.as_deref(), Some("m1"));
-        assert_eq!(lines(&prompt), [(PromptRole::User, "hello")]);
-    }
-
-    #[test]
-    fn instructions_summary_window_and_message_come_in_this_order() {
-        let earlier = message("");
-        let checkpoint = Checkpoint {
-            instructions: Some("Be brief.".to_owned()),
-            summary: Some(Summary {
-                version: 1,
-                text: "They greeted.".to_owned(),
-                through: earlier.task_id,
-                turns: 1,
-                tokens: 3,
-                made_at: DateTime::UNIX_EPOCH,
-            }),
-            window: vec![CheckpointTurn {
-                task_id: earlier.task_id,
-                user: "one?".to_owned(),
-                assistant: "one.".to_owned(),
-                input: Default::default(),
-                tokens: Default::default(),
-                tool_calls: Default::default(),
-            }],
-            ..Checkpoint::default()
-        };
-        let prompt = prompt(&checkpoint, &message("two?"));
-        assert_eq!(
-            lines(&prompt),
-            [
-                (PromptRole::System, "Be brief.\n\nThe conversation so far, in short:\nThey greeted."),
-                (PromptRole::User, "one?"),
-                (PromptRole::Assistant, "one."),
-                (PromptRole::User, "two?"),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_window_that_was_saved_under_wider_bounds_is_not_sent_whole() {
-        let turn = |n: usize| CheckpointTurn {
-            task_id: message("").task_id,
-            user: n.to_string(),
-            assistant: "x".repeat(10_000),
-            input: Default::default(),
-            tokens: Default::default(),
-            tool_calls: Default::default(),
-        };
-        let checkpoint = Checkpoint { window: (0..40).map(turn).collect(), ..Checkpoint::default() };
-        let prompt = prompt(&checkpoint, &message("now"));
-        let bytes: usize = prompt.messages.iter().map(|message| message.content.len()).sum();
-        assert!(bytes <= WINDOW.bytes + "now".len(), "{bytes}");
-        assert_eq!(prompt.messages.last().map(|message| message.content.as_str()), Some("now"));
-        assert_eq!(prompt.messages[prompt.messages.len() - 3].content, "39");
-    }
-}
+mod tests;

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use parlance_shared::{
+    providers::Onward,
     retry::{Retries, RetryPolicy},
     settings::TurnSettings,
 };
 use tokio::time::Instant;
-
-use crate::failure::Failure;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -43,70 +42,76 @@ impl RetryDecision {
         }
     }
 
-    /// Counts the failure and decides. A provider that asks for a longer wait than the budget has left is not asked
-    /// again: waiting would only make the failure late.
-    pub(crate) fn after(&mut self, failure: &Failure) -> Decision {
+    /// Counts the failure and decides, where the way through the providers goes `onward`. A provider that was not asked yet
+    /// is asked however many have failed. One that asks for a longer wait than the budget has left is not asked again:
+    /// waiting would only make the failure late.
+    pub(crate) fn after(&mut self, onward: Onward) -> Decision {
         self.failures += 1;
-        if !failure.worth_another_attempt || self.failures >= self.max_failures {
+        let (at_least, is_first_time) = match onward {
+            Onward::Nowhere => return Decision::GiveUp,
+            Onward::Now { is_first_time } => (None, is_first_time),
+            Onward::Later { at_least } => (Some(at_least), false),
+        };
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if (self.failures >= self.max_failures && !is_first_time) || left.is_zero() {
             return Decision::GiveUp;
         }
+        let Some(at_least) = at_least else { return Decision::Again(Duration::ZERO) };
         let Some(backoff) = self.waits.next_wait() else { return Decision::GiveUp };
-        let wait = backoff.max(failure.retry_after.unwrap_or_default());
-        if wait > self.deadline.saturating_duration_since(Instant::now()) {
-            return Decision::GiveUp;
-        }
-        Decision::Again(wait)
+        let wait = backoff.max(at_least);
+        if wait > left { Decision::GiveUp } else { Decision::Again(wait) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use parlance_shared::port::llm::{LlmError, LlmErrorKind};
-
     use super::*;
 
     fn settings(max_attempts: u32, budget: Duration) -> TurnSettings {
         TurnSettings { max_attempts, retry_budget: budget, concurrency: 1 }
     }
 
-    fn failure(kind: LlmErrorKind, retry_after: Option<Duration>) -> Failure {
-        LlmError { retry_after, ..LlmError::new(kind, "") }.into()
-    }
+    const LATER: Onward = Onward::Later { at_least: Duration::ZERO };
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn attempts_of_all_claims_count() {
-        let minute = Duration::from_secs(60);
-        let stalled = failure(LlmErrorKind::Stalled, None);
-        let mut fresh = RetryDecision::new(&settings(3, minute), 0);
-        assert!(matches!(fresh.after(&stalled), Decision::Again(_)));
-        assert!(matches!(fresh.after(&stalled), Decision::Again(_)));
-        assert_eq!(fresh.after(&stalled), Decision::GiveUp);
-        let mut after_another_worker = RetryDecision::new(&settings(3, minute), 2);
-        assert_eq!(after_another_worker.after(&stalled), Decision::GiveUp);
+        let mut fresh = RetryDecision::new(&settings(3, MINUTE), 0);
+        assert!(matches!(fresh.after(LATER), Decision::Again(_)));
+        assert!(matches!(fresh.after(LATER), Decision::Again(_)));
+        assert_eq!(fresh.after(LATER), Decision::GiveUp);
+        let mut after_another_worker = RetryDecision::new(&settings(3, MINUTE), 2);
+        assert_eq!(after_another_worker.after(LATER), Decision::GiveUp);
     }
 
     #[test]
-    fn permanent_errors_get_no_second_attempt() {
-        let mut decision = RetryDecision::new(&settings(4, Duration::from_secs(60)), 0);
-        assert_eq!(decision.after(&failure(LlmErrorKind::ContextTooLong, None)), Decision::GiveUp);
+    fn the_next_provider_is_asked_at_once_and_each_of_them_once_in_any_case() {
+        let mut decision = RetryDecision::new(&settings(1, MINUTE), 0);
+        assert_eq!(decision.after(Onward::Now { is_first_time: true }), Decision::Again(Duration::ZERO));
+        assert_eq!(decision.after(Onward::Now { is_first_time: true }), Decision::Again(Duration::ZERO));
+        assert_eq!(decision.after(Onward::Now { is_first_time: false }), Decision::GiveUp);
+        let mut late = RetryDecision::new(&settings(9, Duration::ZERO), 0);
+        assert_eq!(late.after(Onward::Now { is_first_time: true }), Decision::GiveUp, "the budget is spent");
+    }
+
+    #[test]
+    fn where_nobody_can_help_there_is_no_second_attempt() {
+        assert_eq!(RetryDecision::new(&settings(4, MINUTE), 0).after(Onward::Nowhere), Decision::GiveUp);
     }
 
     #[test]
     fn the_provider_is_given_the_time_it_asks_for_within_the_budget() {
-        let asked = Duration::from_secs(7);
-        let limited = failure(LlmErrorKind::RateLimited, Some(asked));
-        let mut decision = RetryDecision::new(&settings(4, Duration::from_secs(60)), 0);
-        assert_eq!(decision.after(&limited), Decision::Again(asked));
+        let at_least = Duration::from_secs(7);
+        let mut decision = RetryDecision::new(&settings(4, MINUTE), 0);
+        assert_eq!(decision.after(Onward::Later { at_least }), Decision::Again(at_least));
         let mut short = RetryDecision::new(&settings(4, Duration::from_secs(5)), 0);
-        assert_eq!(short.after(&limited), Decision::GiveUp);
+        assert_eq!(short.after(Onward::Later { at_least }), Decision::GiveUp);
     }
 
     #[test]
     fn without_a_wish_the_wait_is_short_at_first() {
-        let mut decision = RetryDecision::new(&settings(4, Duration::from_secs(60)), 0);
-        let Decision::Again(wait) = decision.after(&failure(LlmErrorKind::Unavailable, None)) else {
-            panic!("gave up");
-        };
+        let mut decision = RetryDecision::new(&settings(4, MINUTE), 0);
+        let Decision::Again(wait) = decision.after(LATER) else { panic!("gave up") };
         assert!(wait <= Duration::from_millis(400), "{wait:?}");
     }
 }

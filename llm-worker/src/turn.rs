@@ -1,20 +1,25 @@
 //! A claimed turn, from its first attempt to the end of its task.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use parlance_shared::{
+    content::ToolCall,
     event::MessageSubmitted,
     port::{
-        llm::ProviderInfo,
         reply_log::ReplyWriter,
         turns::{Claim, TurnEnd, VersionedCheckpoint},
     },
+    providers::{Onward, Provider, Route},
     reply_text::decode,
-    task::{PromptRecord, Status, Task, TaskDetails, Usage},
+    task::{AttemptRecord, PromptRecord, Status, Task, TaskDetails, Usage},
 };
 use tokio::time::Instant;
 
 use crate::{
     Worker,
     attempt::{APPEND, Attempt, AttemptEnd, stream_reply},
+    continuation::{can_go_on, go_on},
     failure::Failure,
     finish::{finish, load_checkpoint},
     interrupt::{Interrupt, interrupted},
@@ -22,6 +27,7 @@ use crate::{
     port_call::{once, patiently},
     prompt::{self, Built},
     quoted::without_quotes,
+    request_memory::Due,
     retry_decision::{Decision, RetryDecision},
     stop::Stop,
     turn_record::attempt_failed,
@@ -43,7 +49,18 @@ pub(crate) struct Turn<'a> {
     checkpoint: Option<VersionedCheckpoint>,
     /// What the latest attempt's prompt was made of.
     prompt: Option<PromptRecord>,
+    route: Route,
+    /// Who was asked last.
+    asked: Option<Provider>,
+    /// Who was asked so far. What earlier workers asked is not known.
+    attempts: Vec<AttemptRecord>,
+    /// The next request goes on with what this attempt has said.
+    goes_on: bool,
+    /// The attempt's first token.
+    first_token_at: Option<DateTime<Utc>>,
     deadline: Instant,
+    /// What the session's memory needs once the turn has ended.
+    due: Due,
 }
 
 impl<'a> Turn<'a> {
@@ -57,7 +74,27 @@ impl<'a> Turn<'a> {
     ) -> Self {
         let hold = worker.leases.hold(&claim, asked);
         let deadline = Instant::now() + worker.longest_turn();
-        Self { worker, message, claim, hold, writer: None, checkpoint, prompt: None, deadline }
+        Self {
+            worker,
+            message,
+            claim,
+            hold,
+            writer: None,
+            checkpoint,
+            prompt: None,
+            route: Route::new(Arc::clone(&worker.parts.llm)),
+            asked: None,
+            attempts: Vec::new(),
+            goes_on: false,
+            first_token_at: None,
+            deadline,
+            due: Due::default(),
+        }
+    }
+
+    /// What the session's memory needs, now that the turn has ended.
+    pub(crate) fn due(&self) -> Due {
+        self.due
     }
 
     /// The latest attempt's claim.
@@ -75,34 +112,47 @@ impl<'a> Turn<'a> {
             if self.claim.lost_attempts > MAX_LOST_ATTEMPTS || self.claim.attempt > MAX_ATTEMPTS_OF_ANY_KIND {
                 return self.end_with_earlier_text(Status::Failed, Some(Failure::worker_lost())).await;
             }
-            let Attempt { end, first_token_at } = self.attempt().await?;
-            let known = |end: TurnEnd| TurnEnd { first_token_at, ..end };
-            let failure = match end {
+            let failure = match self.attempt().await? {
                 AttemptEnd::Finished { model, usage, finish_reason } => {
-                    let end = self.end(Status::Completed);
-                    let details = TaskDetails { finish_reason, ..end.details };
-                    return self.finish(known(TurnEnd { model: model.or(end.model), usage, details, ..end })).await;
+                    self.route.answered();
+                    let mut end = self.end(Status::Completed);
+                    end.model = model.or(end.model);
+                    self.note(end.model.clone(), None);
+                    let details = TaskDetails { finish_reason, attempts: self.attempts.clone(), ..end.details };
+                    return self.finish(TurnEnd { usage, details, ..end }).await;
                 }
-                AttemptEnd::Interrupted(interrupt) => return self.interrupted(interrupt, known).await,
+                AttemptEnd::Interrupted(interrupt) => {
+                    self.note(None, None);
+                    return self.interrupted(interrupt).await;
+                }
                 AttemptEnd::LogFailed(error) => return Err(error.into()),
                 AttemptEnd::Failed(failure) => failure,
             };
-            attempt_failed(self.claim.attempt, &failure, &self.without_quotes(&failure.detail));
-            let Decision::Again(wait) = decision.after(&failure) else {
-                return self
-                    .finish(known(TurnEnd { error: Some((&failure).into()), ..self.end(Status::Failed) }))
-                    .await;
+            attempt_failed(self.claim.attempt, self.asked.as_ref(), &failure, &self.without_quotes(&failure.detail));
+            self.note(None, Some(failure.code));
+            let (text, calls) = self.said();
+            let onward = match failure.kind.is_some() || failure.worth_another_attempt {
+                true => self.route.failed(&failure.as_failed(!text.is_empty())).await,
+                false => Onward::Nowhere,
             };
+            let Decision::Again(wait) = decision.after(onward) else { return self.fail(&failure).await };
             // The failed attempt's text stays what readers see until the next attempt resets it, and is what is kept
             // when the owner stops now.
             tokio::select! {
                 biased;
                 interrupt = interrupted(&self.claim, &self.worker.parts.lifecycle) => {
-                    return self.interrupted(interrupt, known).await;
+                    return self.interrupted(interrupt).await;
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            self.next_attempt(failure.code).await?;
+            let (midstream, has_form) =
+                (self.worker.parts.llm.midstream(), self.message.input.response_format.is_some());
+            self.goes_on = can_go_on(midstream, &failure, has_form, &text, !calls.is_empty());
+            if self.goes_on {
+                self.worker.parts.metrics.attempts_retried.inc(failure.code);
+            } else {
+                self.next_attempt(failure.code).await?;
+            }
         }
     }
 
@@ -140,34 +190,62 @@ impl<'a> Turn<'a> {
         without_quotes(detail, said.map(String::as_str))
     }
 
-    async fn attempt(&mut self) -> Result<Attempt, Stop> {
-        let mut writer = open_writer(self.worker, &self.claim).await?;
+    /// Asks a provider: under a new attempt, or on with this one's text.
+    async fn attempt(&mut self) -> Result<AttemptEnd, Stop> {
+        let mut writer = match self.writer.take().filter(|_| self.goes_on) {
+            Some(writer) => writer,
+            None => {
+                self.first_token_at = None;
+                open_writer(self.worker, &self.claim).await?
+            }
+        };
+        self.asked = None;
         let checkpoint = match self.checkpoint.take() {
             Some(loaded) => loaded,
             None => load_checkpoint(self.worker, &self.claim).await?,
         };
-        let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message);
+        let provider = self.route.ask().await.clone();
+        let model = provider.model(self.message.model.as_deref());
+        let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message, model);
         self.checkpoint = Some(checkpoint);
-        let attempt = match built {
+        let end = match built {
             Ok(Built { prompt, record }) => {
                 self.prompt = Some(record);
-                stream_reply(self.worker, &self.claim, writer.as_mut(), prompt, self.deadline).await
+                let prompt = if self.goes_on { go_on(prompt, &decode(&writer.text()).0) } else { prompt };
+                let (llm, prompt) = (Arc::clone(provider.llm()), provider.adapt(prompt));
+                self.asked = Some(provider);
+                let Attempt { end, first_token_at } =
+                    stream_reply(self.worker, &self.claim, writer.as_mut(), llm, prompt, self.deadline).await;
+                self.first_token_at = self.first_token_at.or(first_token_at);
+                end
             }
-            Err(failure) => Attempt { end: AttemptEnd::Failed(failure), first_token_at: None },
+            Err(failure) => AttemptEnd::Failed(failure),
         };
         self.writer = Some(writer);
-        Ok(attempt)
+        Ok(end)
     }
 
-    async fn interrupted(
-        &mut self,
-        interrupt: Interrupt,
-        known: impl FnOnce(TurnEnd) -> TurnEnd,
-    ) -> Result<Task, Stop> {
+    /// Notes how the latest request ended.
+    fn note(&mut self, model: Option<String>, error: Option<&str>) {
+        let Some(asked) = &self.asked else { return };
+        self.attempts.push(AttemptRecord {
+            attempt: self.claim.attempt,
+            provider: asked.info().provider.clone(),
+            model: model.unwrap_or_else(|| asked.model(self.message.model.as_deref()).to_owned()),
+            error: error.map(str::to_owned),
+        });
+    }
+
+    /// What this attempt has said and called.
+    fn said(&self) -> (String, Vec<ToolCall>) {
+        self.writer.as_ref().map(|writer| decode(&writer.text())).unwrap_or_default()
+    }
+
+    async fn interrupted(&mut self, interrupt: Interrupt) -> Result<Task, Stop> {
         match interrupt {
             Interrupt::Lost => Err(Stop::Lost),
             Interrupt::Aborted => Err(Stop::Aborted),
-            Interrupt::Cancelled => self.finish(known(self.end(Status::Cancelled))).await,
+            Interrupt::Cancelled => self.finish(self.end(Status::Cancelled)).await,
         }
     }
 
@@ -183,22 +261,36 @@ impl<'a> Turn<'a> {
 
     /// An end with what is known at any time.
     fn end(&self, status: Status) -> TurnEnd {
-        let ProviderInfo { provider, model, .. } = self.worker.parts.llm.describe();
-        let (content, tool_calls) = self.writer.as_ref().map(|writer| decode(&writer.text())).unwrap_or_default();
+        let (content, tool_calls) = self.said();
+        let primary;
+        let (info, model) = match &self.asked {
+            Some(asked) => (asked.info(), asked.model(self.message.model.as_deref())),
+            None => {
+                primary = self.worker.parts.llm.describe();
+                (&primary, self.message.model.as_deref().unwrap_or(&primary.model))
+            }
+        };
         TurnEnd {
             status,
             content,
-            provider: Some(provider),
-            model: Some(self.message.model.clone().unwrap_or(model)),
+            provider: Some(info.provider.clone()),
+            model: Some(model.to_owned()),
             usage: Usage::default(),
-            first_token_at: None,
+            first_token_at: self.first_token_at,
             error: None,
-            details: TaskDetails { tool_calls, prompt: self.prompt.clone(), ..TaskDetails::default() },
+            details: TaskDetails {
+                tool_calls,
+                prompt: self.prompt.clone(),
+                attempts: self.attempts.clone(),
+                ..TaskDetails::default()
+            },
         }
     }
 
     async fn finish(&mut self, end: TurnEnd) -> Result<Task, Stop> {
-        finish(self.worker, &self.claim, self.message, end, self.checkpoint.take()).await
+        let ended = finish(self.worker, &self.claim, self.message, end, self.checkpoint.take()).await?;
+        self.due = ended.due;
+        Ok(ended.task)
     }
 }
 

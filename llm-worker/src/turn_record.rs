@@ -7,6 +7,7 @@ use parlance_shared::{
     Clock,
     metrics::Metrics,
     port::turns::Claim,
+    providers::Provider,
     task::{Task, Usage},
 };
 use tracing::{info, warn};
@@ -38,8 +39,9 @@ pub(crate) fn started(metrics: &Metrics, clock: &Clock, claim: &Claim, accepted_
 }
 
 /// `detail` is the failure's, without what it quotes of the conversation.
-pub(crate) fn attempt_failed(attempt: u32, failure: &Failure, detail: &str) {
-    warn!(attempt, code = failure.code, detail, "attempt failed");
+pub(crate) fn attempt_failed(attempt: u32, asked: Option<&Provider>, failure: &Failure, detail: &str) {
+    let provider = asked.map(|provider| provider.info().provider.as_str());
+    warn!(attempt, provider, code = failure.code, detail, "attempt failed");
 }
 
 pub(crate) fn ended(metrics: &Metrics, task: &Task) {

@@ -1,80 +1,49 @@
-//! The window: which of a session's latest turns the model is shown again.
+//! The window: a session's latest turns, word for word, until they are folded into its summary.
 //!
-//! Bounded by turns and by bytes, counted from the newest turn backwards; whole turns drop out, oldest first. The bounds
-//! hold for what is saved and for what is sent. The newest turn always stays, so that a message never misses the reply
-//! before it: when it alone is larger than the bound, its texts are cut.
+//! It is bounded by tokens: twice what triggers a summary, so that one which is late, or fails over and over, costs nothing
+//! but the oldest turns. Whole turns drop out, oldest first, and none is ever cut. The newest stays whatever its length, so
+//! that a message never misses the reply before it; only one that no model could be sent is left out.
 
-use parlance_shared::{content::Replaced, port::turns::CheckpointTurn};
+use parlance_shared::port::turns::CheckpointTurn;
 
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// At most this many turns.
-    pub(crate) turns: usize,
-    /// At most this many bytes of text (UTF-8), both sides together.
-    pub(crate) bytes: usize,
-}
+use crate::tokens::Counter;
 
-/// 96 KiB of English are about 24,000 tokens: room enough in any current model beside the largest message.
-pub(crate) const WINDOW: Bounds = Bounds { turns: 20, bytes: 96 * 1024 };
+/// Longer turns are not kept: no model reads them, and every turn of the session would carry them along.
+const LONGEST_TURN: u64 = 500_000;
 
-const CUT: &str = " […]";
-
-/// The latest turns within the bounds; the newest in any case.
-pub(crate) fn latest(window: &[CheckpointTurn], bounds: Bounds) -> &[CheckpointTurn] {
-    let mut bytes = 0;
-    let fitting = window
-        .iter()
-        .rev()
-        .take(bounds.turns)
-        .take_while(|turn| {
-            bytes += turn.user.len() + turn.assistant.len();
-            bytes <= bounds.bytes
-        })
-        .count();
-    let kept = fitting.max(1).min(window.len());
-    &window[window.len() - kept..]
-}
-
-/// The turns before the one that is replaced: that one and what came after it are no longer part of the conversation.
-pub(crate) fn before_replaced<'a>(window: &'a [CheckpointTurn], replaced: Option<&Replaced>) -> &'a [CheckpointTurn] {
-    let place = replaced.and_then(|replaced| window.iter().position(|turn| turn.task_id == replaced.task_id));
-    &window[..place.unwrap_or(window.len())]
-}
-
-/// Adds a turn and drops what no longer fits.
-pub(crate) fn push(window: &mut Vec<CheckpointTurn>, turn: CheckpointTurn, bounds: Bounds) {
+/// Adds a turn and drops what no longer fits into `most` tokens.
+pub(crate) fn push(window: &mut Vec<CheckpointTurn>, turn: CheckpointTurn, most: u64) {
     window.retain(|earlier| earlier.task_id != turn.task_id);
-    window.push(cut_to_fit(turn, bounds.bytes));
-    let kept = latest(window, bounds).len();
+    if u64::from(turn.tokens) <= LONGEST_TURN {
+        window.push(turn);
+    }
+    let kept = fitting(window, most, Counter::Estimate).max(1).min(window.len());
     window.drain(..window.len() - kept);
 }
 
-/// Each side may have half, and what the other side leaves of its half.
-fn cut_to_fit(mut turn: CheckpointTurn, bytes: usize) -> CheckpointTurn {
-    let half = bytes / 2;
-    let for_user = bytes - turn.assistant.len().min(half);
-    cut(&mut turn.user, for_user);
-    cut(&mut turn.assistant, bytes - turn.user.len().min(bytes));
-    turn
+/// How many of the latest turns fit into so many tokens, counted from the newest backwards: never with a gap.
+pub(crate) fn fitting(window: &[CheckpointTurn], most: u64, counter: Counter) -> usize {
+    let mut taken = 0;
+    let fits = |turn: &&CheckpointTurn| {
+        taken += counter.turn(turn);
+        taken <= most
+    };
+    window.iter().rev().take_while(fits).count()
 }
 
-fn cut(text: &mut String, bytes: usize) {
-    if text.len() <= bytes {
-        return;
-    }
-    let end = text.floor_char_boundary(bytes.saturating_sub(CUT.len()));
-    text.truncate(end);
-    text.push_str(CUT);
+/// What the turns take together.
+pub(crate) fn tokens(window: &[CheckpointTurn], counter: Counter) -> u64 {
+    window.iter().map(|turn| counter.turn(turn)).sum()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use chrono::{DateTime, Duration};
     use parlance_shared::{TaskId, UserId, id_mint::IdMint};
 
     use super::*;
 
-    fn turn(user: &str, assistant: &str) -> CheckpointTurn {
+    pub(crate) fn turn(user: &str, assistant: &str, tokens: u32) -> CheckpointTurn {
         let mint = IdMint::new(&[1; 32], parlance_shared::Clock::system());
         let task_id: TaskId = mint.mint(&UserId::new("alice"));
         CheckpointTurn {
@@ -82,61 +51,58 @@ mod tests {
             user: user.to_owned(),
             assistant: assistant.to_owned(),
             input: Default::default(),
-            tokens: Default::default(),
+            tokens,
             tool_calls: Default::default(),
+            accepted_at: None,
         }
     }
 
-    fn users(window: &[CheckpointTurn]) -> Vec<&str> {
+    /// Turns that say their number and were accepted in its second.
+    pub(crate) fn turns(numbers: std::ops::Range<i64>, tokens: u32) -> Vec<CheckpointTurn> {
+        let numbered = |n: i64| CheckpointTurn {
+            accepted_at: Some(DateTime::UNIX_EPOCH + Duration::seconds(n)),
+            ..turn(&n.to_string(), "x", tokens)
+        };
+        numbers.map(numbered).collect()
+    }
+
+    pub(crate) fn users(window: &[CheckpointTurn]) -> Vec<&str> {
         window.iter().map(|turn| turn.user.as_str()).collect()
     }
 
     #[test]
-    fn the_oldest_turns_drop_out_by_number() {
+    fn the_oldest_turns_drop_out_whole() {
         let mut window = Vec::new();
-        for n in 0..5 {
-            push(&mut window, turn(&n.to_string(), "x"), Bounds { turns: 3, bytes: 1_000 });
+        for turn in turns(0..5, 10) {
+            push(&mut window, turn, 35);
         }
         assert_eq!(users(&window), ["2", "3", "4"]);
     }
 
     #[test]
-    fn the_oldest_turns_drop_out_by_size() {
-        let mut window = Vec::new();
-        for n in 0..5 {
-            push(&mut window, turn(&n.to_string(), "123456789"), Bounds { turns: 100, bytes: 25 });
-        }
-        assert_eq!(users(&window), ["3", "4"]);
-    }
-
-    #[test]
-    fn a_huge_turn_is_cut_between_characters_and_stays() {
-        let bounds = Bounds { turns: 3, bytes: 101 };
-        let mut window = vec![turn("before", "it")];
-        push(&mut window, turn("question", &"€".repeat(500)), bounds);
+    fn a_long_turn_stays_whole_and_alone_and_an_endless_one_is_left_out() {
+        let mut window = vec![turn("before", "it", 10)];
+        push(&mut window, turn("question", &"€".repeat(500), 510), 100);
         assert_eq!(users(&window), ["question"]);
-        let assistant = &window[0].assistant;
-        assert!(assistant.starts_with("€€€") && assistant.ends_with(CUT), "{assistant}");
-        assert!(assistant.len() + "question".len() <= bounds.bytes);
-        assert!(assistant.len() > 80, "the reply may use what the question leaves: {}", assistant.len());
-
-        push(&mut window, turn(&"q".repeat(500), &"a".repeat(500)), bounds);
-        assert_eq!(window.len(), 1);
-        assert!(window[0].user.len() + window[0].assistant.len() <= bounds.bytes);
-        assert!(window[0].assistant.len() >= 50);
+        assert_eq!(window[0].assistant.chars().count(), 500);
+        push(&mut window, turn("endless", "", 500_001), 100);
+        assert_eq!(users(&window), ["question"]);
     }
 
     #[test]
     fn a_turn_stands_in_the_window_once() {
-        let once = turn("hello", "hi");
+        let once = turn("hello", "hi", 2);
         let mut window = Vec::new();
-        push(&mut window, once.clone(), WINDOW);
-        push(&mut window, once.clone(), WINDOW);
+        push(&mut window, once.clone(), 100);
+        push(&mut window, once.clone(), 100);
         assert_eq!(window, [once]);
     }
 
     #[test]
-    fn nothing_is_the_latest_of_nothing() {
-        assert!(latest(&[], WINDOW).is_empty());
+    fn turns_that_were_never_counted_are_counted() {
+        let window = [turn("a".repeat(60).as_str(), "b", 0)];
+        assert_eq!(tokens(&window, Counter::Estimate), 4 + 20 + 4 + 1);
+        assert_eq!(fitting(&window, 28, Counter::Estimate), 0);
+        assert_eq!(fitting(&[], 0, Counter::Estimate), 0);
     }
 }

@@ -8,6 +8,7 @@ use parlance_mock_llm::{Behaviour, Fault, Script, expected_reply, expected_varie
 use parlance_shared::{
     log_view::LogEvent,
     port::turns::Turns as _,
+    providers::Providers,
     task::{Status, codes},
 };
 
@@ -129,7 +130,7 @@ async fn a_provider_that_asks_for_more_time_than_there_is_fails_the_task_now() {
 async fn an_adapter_that_panics_costs_an_attempt_not_the_task() {
     let world = World::new(Script::default()).await;
     let mut parts = world.parts("w1");
-    parts.llm = Arc::new(Panicking::times(1));
+    parts.llm = Arc::new(Providers::alone(Arc::new(Panicking::times(1))));
     let _worker = run(parts);
     let task = world.say(world.session(), "boom").await;
     let task = world.ended(task).await;
@@ -140,7 +141,7 @@ async fn an_adapter_that_panics_costs_an_attempt_not_the_task() {
 async fn an_adapter_that_always_panics_fails_the_task() {
     let world = World::new(Script::default()).await;
     let mut parts = world.parts("w1");
-    parts.llm = Arc::new(Panicking::times(u32::MAX));
+    parts.llm = Arc::new(Providers::alone(Arc::new(Panicking::times(u32::MAX))));
     let worker = run(parts);
     let task = world.say(world.session(), "boom").await;
     let task = world.ended(task).await;

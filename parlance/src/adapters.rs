@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use parlance_postgres::{LogOptions, PostgresStore, PostgresTurns, Role as LogRole};
+use parlance_postgres::{LogOptions, PostgresCircuits, PostgresStore, PostgresTurns, PostgresUsers, Role as LogRole};
 use parlance_service::{StartError, cloud};
 use parlance_shared::{
     Clock, Lifecycle,
+    circuits::LocalCircuits,
     id_mint::IdMint,
-    port::{bus::Bus, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId},
+    port::{
+        bus::Bus, circuits::Circuits, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId,
+        users::Retention,
+    },
     settings::{DatabaseSettings, Settings},
     topology,
 };
-use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns, SqliteUsers};
 use uuid::Uuid;
 
 use crate::operator;
@@ -22,6 +26,8 @@ pub(crate) struct Adapters {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) turns: Arc<dyn Turns>,
     pub(crate) log: Arc<dyn ReplyLog>,
+    pub(crate) retention: Arc<dyn Retention>,
+    pub(crate) circuits: Arc<dyn Circuits>,
     pub(crate) mint: IdMint,
     pub(crate) worker_id: WorkerId,
     /// The bus and the store are one: neither works without the other.
@@ -48,27 +54,37 @@ impl Adapters {
             (None, Some(folder)) => folder.id_mint(),
             (None, None) => return Err(missing("ID_SECRET")),
         };
-        let bus = bus(settings, folder.as_ref(), lifecycle).await?;
+        let (bus, embedded_bus) = bus(settings, folder.as_ref(), lifecycle).await?;
         let worker_id = match &folder {
             Some(folder) if is_embedded => WorkerId(folder.epoch().to_owned()),
             _ => WorkerId(Uuid::new_v4().to_string()),
         };
-        let (store, turns, log) = match (&settings.database, &folder) {
+        let policy = settings.llm.circuits;
+        let (store, turns, log, circuits, retention, users) = match (&settings.database, &folder) {
             (DatabaseSettings::Postgres(postgres), _) => {
                 let database = cloud::database(postgres, clock.clone()).await?;
                 let store: Arc<dyn Store> = Arc::new(PostgresStore::new(database.clone()));
+                let retention: Arc<dyn Retention> = Arc::new(PostgresUsers::new(database.clone()));
                 let turns = Arc::new(PostgresTurns::start(database, lifecycle, LogOptions::new(LogRole::Both)));
-                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>)
+                let circuits: Arc<dyn Circuits> = Arc::new(PostgresCircuits::start(&turns, lifecycle, policy));
+                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>, circuits, retention, None)
             }
             (DatabaseSettings::Sqlite { .. }, Some(folder)) => {
                 let turns = Arc::new(SqliteTurns::start(folder.clone(), lifecycle));
                 let store: Arc<dyn Store> = Arc::new(SqliteStore::new(folder.clone()));
-                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>)
+                let circuits: Arc<dyn Circuits> = Arc::new(LocalCircuits::new(policy));
+                let users = turns.users();
+                let retention: Arc<dyn Retention> = Arc::new(users.clone());
+                (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>, circuits, retention, Some(users))
             }
             (DatabaseSettings::Sqlite { .. }, None) => return Err(missing("DATA_DIR")),
         };
+        if let (Some(bus), Some(folder)) = (embedded_bus, &folder) {
+            let users = users.unwrap_or_else(|| SqliteUsers::new(folder.clone()));
+            operator::serve(settings.data_dir.clone(), bus, SqliteStore::new(folder.clone()), users, lifecycle);
+        }
         let accepting_needs_store = is_embedded && settings.pubsub.is_none();
-        Ok(Self { clock, bus, store, turns, log, mint, worker_id, accepting_needs_store, folder })
+        Ok(Self { clock, bus, store, turns, log, circuits, retention, mint, worker_id, accepting_needs_store, folder })
     }
 }
 
@@ -76,16 +92,14 @@ async fn bus(
     settings: &Settings,
     folder: Option<&Database>,
     lifecycle: &Lifecycle,
-) -> Result<Arc<dyn Bus>, StartError> {
+) -> Result<(Arc<dyn Bus>, Option<SqliteBus>), StartError> {
     match (&settings.pubsub, folder) {
-        (Some(pubsub), _) => Ok(Arc::new(cloud::bus(pubsub, lifecycle).await?)),
+        (Some(pubsub), _) => Ok((Arc::new(cloud::bus(pubsub, lifecycle).await?), None)),
         (None, Some(folder)) => {
             let bus = SqliteBus::new(folder.clone());
             bus.ensure(&topology::ALL).await?;
             lifecycle.spawn(bus.clone().run_janitor(lifecycle.clone()));
-            let store = SqliteStore::new(folder.clone());
-            operator::serve(settings.data_dir.clone(), bus.clone(), store, lifecycle);
-            Ok(Arc::new(bus))
+            Ok((Arc::new(bus.clone()), Some(bus)))
         }
         (None, None) => Err(missing("DATA_DIR")),
     }

@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ingest_api::{About, ApiState, Limits};
+use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns};
 use llm_worker::LlmWorker;
+use parlance_llm::{ReplyCache, with_reply_cache};
 pub use parlance_service::StartError;
 use parlance_service::{listen::listen, stop};
-use parlance_shared::{Lifecycle, metrics::Metrics, port::llm::ProviderInfo, settings::Settings};
+use parlance_shared::{Lifecycle, metrics::Metrics, port::llm::ProviderInfo, retention::Janitor, settings::Settings};
 use parlance_sqlite::{Database, DatabaseOptions};
 use persist_worker::PersistWorker;
 
@@ -41,7 +42,9 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
     let lifecycle = Lifecycle::new();
     let metrics = Arc::new(Metrics::new());
     let adapters = Adapters::open(&settings, folder, &lifecycle).await?;
-    let llm = parlance_llm::choose(&settings.llm).await?;
+    let llm = parlance_llm::choose_all(&settings.llm, adapters.circuits).await?;
+    let cache = settings.reply_cache.map(ReplyCache::new);
+    let llm = llm.map(|llm| with_reply_cache(llm, cache.as_ref()));
     let provider = llm.describe();
 
     let persist = PersistWorker {
@@ -55,13 +58,23 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
         bus: adapters.bus.clone(),
         turns: adapters.turns.clone(),
         log: adapters.log.clone(),
-        llm,
+        llm: Arc::new(llm),
         clock: adapters.clock.clone(),
         settings: settings.turns,
+        memory: settings.memory,
+        prices: Arc::clone(&settings.prices),
+        budgets: settings.budgets,
         metrics: Arc::clone(&metrics),
         lifecycle: lifecycle.clone(),
         worker_id: adapters.worker_id,
     };
+    let janitor = Janitor {
+        retention: adapters.retention,
+        keep_sessions: settings.keep_sessions,
+        clock: adapters.clock.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    lifecycle.spawn(janitor.run(lifecycle.clone()));
     let api = ApiState {
         bus: adapters.bus,
         store: adapters.store,
@@ -73,8 +86,10 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
         metrics,
         lifecycle: lifecycle.clone(),
         allowed_models: settings.allowed_models,
+        budgets: BudgetGuard::new(settings.budgets),
         about: About { service: "parlance", version: env!("CARGO_PKG_VERSION"), provider: Some(provider.clone()) },
-        limits: Limits::default(),
+        recent: RecentTurns::default(),
+        limits: Limits::new(&settings.accept),
     };
     lifecycle.spawn(persist.run());
     lifecycle.spawn(worker.run());

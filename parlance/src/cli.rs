@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{dead_letters, pubsub_setup, replay};
+use crate::{dead_letters, pubsub_setup, replay, users};
 
 /// Everything in one process; settings come from the environment (see .env.example).
 #[derive(Debug, Parser)]
@@ -41,6 +41,12 @@ pub enum Command {
     },
     /// Sends stored requests again: what is done stays as it is, what is not is redone.
     Replay(replay::Replay),
+    /// Exports or erases all that is stored of a user.
+    Users {
+        /// What to do.
+        #[command(subcommand)]
+        action: users::Action,
+    },
 }
 
 /// What `migrate` does.

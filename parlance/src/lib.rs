@@ -9,6 +9,7 @@ pub mod migrate;
 pub mod operator;
 pub mod pubsub_setup;
 pub mod replay;
+pub mod users;
 
 use std::io::Write as _;
 
@@ -23,9 +24,6 @@ pub use all_in_one::{Running, StartError, start, start_on};
 /// When the process can't start, or can't stop cleanly.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let stop = parlance_service::stop_signal::listen().map_err(StartError::Signals)?;
-    for name in &settings.unsupported {
-        warn!(setting = name, "is set, but this version does not use it");
-    }
     let environment = settings.environment;
     let running = start(settings).await?;
     announce(environment, &running);

@@ -13,11 +13,11 @@ pub(crate) mod who;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use parlance_postgres::PostgresStore;
+use parlance_postgres::{PostgresStore, PostgresUsers};
 use parlance_service::{StartError, cloud};
 use parlance_shared::{
     Clock, Lifecycle,
-    port::{PortError, bus::BusAdmin, store::StoreAdmin},
+    port::{PortError, bus::BusAdmin, store::StoreAdmin, users::UserAdmin},
     settings::{DatabaseSettings, Settings},
 };
 use parlance_sqlite::Database;
@@ -36,6 +36,8 @@ pub struct Operator {
     pub admin: Arc<dyn BusAdmin>,
     /// The durable record.
     pub store: Arc<dyn StoreAdmin>,
+    /// All that is stored of a user.
+    pub users: Arc<dyn UserAdmin>,
     /// Stamps what is replayed.
     pub clock: Clock,
     /// A data folder that was opened for this.
@@ -46,8 +48,8 @@ pub struct Operator {
 
 impl Operator {
     /// One over any adapters.
-    pub fn new(admin: Arc<dyn BusAdmin>, store: Arc<dyn StoreAdmin>, clock: Clock) -> Self {
-        Self { admin, store, clock, database: None, lifecycle: Lifecycle::new() }
+    pub fn new(admin: Arc<dyn BusAdmin>, store: Arc<dyn StoreAdmin>, users: Arc<dyn UserAdmin>, clock: Clock) -> Self {
+        Self { admin, store, users, clock, database: None, lifecycle: Lifecycle::new() }
     }
 
     /// Lets go of what it has open. Letters that were looked at are only free for the next command once they were given
@@ -68,13 +70,14 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     let DatabaseSettings::Postgres(postgres) = &settings.database else { return open_embedded(settings).await };
     let sentence = |error: StartError| error.to_string();
     let clock = Clock::system();
-    let store = PostgresStore::new(cloud::database(postgres, clock.clone()).await.map_err(sentence)?);
+    let database = cloud::database(postgres, clock.clone()).await.map_err(sentence)?;
+    let (store, users) = (Arc::new(PostgresStore::new(database.clone())), Arc::new(PostgresUsers::new(database)));
     match &settings.pubsub {
-        None => Ok(Operator { store: Arc::new(store), ..open_embedded(settings).await? }),
+        None => Ok(Operator { store, users, ..open_embedded(settings).await? }),
         Some(pubsub) => {
             let lifecycle = Lifecycle::new();
             let bus = cloud::connect_bus(pubsub, &lifecycle).await.map_err(sentence)?;
-            Ok(Operator { lifecycle, ..Operator::new(Arc::new(bus), Arc::new(store), clock) })
+            Ok(Operator { lifecycle, ..Operator::new(Arc::new(bus), store, users, clock) })
         }
     }
 }

@@ -4,13 +4,16 @@ use async_trait::async_trait;
 use cloudevents::AttributesReader as _;
 use parlance_shared::{
     consume::Handler,
-    event::{DomainEvent as _, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    event::{
+        DomainEvent as _, HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade,
+    },
     port::bus::{Outcome, Reason, Received},
 };
 
 use crate::{
-    PersistWorker, on_message_submitted::on_message_submitted, on_reply_completed::on_reply_completed,
-    on_session_changed::on_session_changed, on_session_deleted::on_session_deleted,
+    PersistWorker, on_heading_made::on_heading_made, on_message_submitted::on_message_submitted,
+    on_reply_completed::on_reply_completed, on_session_changed::on_session_changed,
+    on_session_deleted::on_session_deleted, on_summary_made::on_summary_made,
 };
 
 pub(crate) struct Dispatch {
@@ -29,6 +32,8 @@ impl Handler for Dispatch {
         match received.event.ty() {
             MessageSubmitted::TYPE => on_message_submitted(&self.worker, received).await,
             ReplyCompleted::TYPE => on_reply_completed(&self.worker, received).await,
+            SummaryMade::TYPE => on_summary_made(&self.worker, received).await,
+            HeadingMade::TYPE => on_heading_made(&self.worker, received).await,
             SessionChanged::TYPE => on_session_changed(&self.worker, received).await,
             SessionDeleted::TYPE => on_session_deleted(&self.worker, received).await,
             other => Outcome::Fail(Reason::new("unknown_event", format!("No handler for events of type {other:?}."))),

@@ -5,10 +5,12 @@
 //! the dead letters.
 
 mod dispatch;
+mod on_heading_made;
 mod on_message_submitted;
 mod on_reply_completed;
 mod on_session_changed;
 mod on_session_deleted;
+mod on_summary_made;
 mod record;
 
 use std::{sync::Arc, time::Duration};

@@ -6,13 +6,20 @@ use parlance_service::{
     Cloud, Start, StartError,
     worker::{WorkerParts, run_worker},
 };
-use parlance_shared::{metrics::Metrics, settings::Role};
+use parlance_shared::{metrics::Metrics, retention::Janitor, settings::Role};
 use persist_worker::PersistWorker;
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let metrics = Arc::new(Metrics::new());
+    let janitor = Janitor {
+        retention: cloud.retention(),
+        keep_sessions: settings.keep_sessions,
+        clock: cloud.clock.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    lifecycle.spawn(janitor.run(lifecycle.clone()));
     let worker = PersistWorker {
         bus: cloud.bus.clone(),
         store: cloud.store.clone(),

@@ -30,6 +30,22 @@ pub enum Strategy {
     Reject,
 }
 
+impl Strategy {
+    /// The word as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enqueue => "enqueue",
+            Self::Interrupt => "interrupt",
+            Self::Reject => "reject",
+        }
+    }
+
+    /// The strategy that a word means.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Enqueue, Self::Interrupt, Self::Reject].into_iter().find(|strategy| strategy.as_str() == word)
+    }
+}
+
 /// A user's message was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MessageSubmitted {
@@ -131,8 +147,11 @@ pub struct SummaryMade {
     pub summary: Summary,
     /// The model that wrote it.
     pub model: Option<String>,
-    /// What it cost.
+    /// The tokens of making it.
     pub usage: Usage,
+    /// What they cost, in millionths of a US dollar, by the price table; null when the model's price is not known.
+    #[serde(default)]
+    pub cost_micro_usd: Option<u64>,
 }
 
 /// A session needs a heading, from its first exchange.

@@ -4,7 +4,9 @@
 //! binaries choose which adapter stands behind which port.
 
 pub mod binary_mode;
+pub mod budget;
 pub mod caller;
+pub mod circuits;
 pub mod clock;
 pub mod consume;
 pub mod content;
@@ -19,14 +21,19 @@ pub mod message;
 pub mod metrics;
 pub mod page;
 pub mod port;
+pub mod prices;
+pub mod providers;
 pub mod replay;
 pub mod reply_text;
+pub mod retention;
 pub mod retry;
 pub mod session;
 pub mod settings;
+pub mod summary;
 pub mod task;
 pub mod telemetry;
 pub mod topology;
+pub mod usage;
 
 pub use caller::{Caller, UserId};
 pub use clock::Clock;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MessageId, SessionId, TaskId,
+    content::{ContentPart, ToolCall, ToolResult},
     task::{Status, Timings, Usage},
 };
 
@@ -49,4 +50,16 @@ pub struct Message {
     pub timings: Option<Timings>,
     /// When it was accepted (user) or stored (assistant).
     pub created_at: DateTime<Utc>,
+    /// What a user's message was made of, when it was more than plain text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ContentPart>,
+    /// Results of tools that came with a user's message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_results: Vec<ToolResult>,
+    /// The tools that a reply called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The task whose turn stands in for this one's, or null; absent in a list of the current branch, where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Option<TaskId>>,
 }

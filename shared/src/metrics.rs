@@ -94,6 +94,8 @@ pub struct Metrics {
     pub live_subscribers: Gauge,
     /// Tasks being answered right now.
     pub active_tasks: Gauge,
+    /// Sessions deleted because nothing had happened in them for `RETENTION_DAYS`.
+    pub sessions_expired: Counter,
     /// HTTP responses by status class (`2xx`, …).
     pub http_responses: LabelledCounter,
 }
@@ -104,10 +106,12 @@ impl Metrics {
         let mut registry = Registry::with_prefix("parlance");
         let accepted = Counter::default();
         let deltas = Counter::default();
+        let sessions_expired = Counter::default();
         let live_subscribers = Gauge::default();
         let active_tasks = Gauge::default();
         registry.register("accepted_messages", "Messages accepted with a 202", accepted.clone());
         registry.register("reply_deltas", "Pieces of text received from providers", deltas.clone());
+        registry.register("sessions_expired", "Sessions deleted by age", sessions_expired.clone());
         registry.register("live_subscribers", "Open event streams", live_subscribers.clone());
         registry.register("active_tasks", "Tasks being answered", active_tasks.clone());
         let mut counter = |name: &str, help: &str, label| {
@@ -138,6 +142,7 @@ impl Metrics {
             time_to_first_token,
             tokens,
             deltas,
+            sessions_expired,
             tasks_ended,
             attempts_retried,
             bus_retries,

@@ -2,10 +2,12 @@
 //! every adapter (`shared/conformance`).
 
 pub mod bus;
+pub mod circuits;
 pub mod llm;
 pub mod reply_log;
 pub mod store;
 pub mod turns;
+pub mod users;
 
 /// Why an adapter could not do its work. What a caller may do about it is in the variant; the cause is for the log only.
 #[derive(Debug, thiserror::Error)]

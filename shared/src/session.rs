@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::SessionId;
+use crate::{SessionId, event::Strategy};
 
 /// Free-form data of the client, stored and returned as it came: a JSON object.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
@@ -19,6 +19,8 @@ pub struct Session {
     pub instructions: Option<String>,
     /// The client's own data.
     pub metadata: Option<Metadata>,
+    /// What a message does while a reply runs, unless it says so itself; null stands for `enqueue`.
+    pub strategy: Option<Strategy>,
     /// When it was made; null only while nothing but the id is known.
     pub created_at: Option<DateTime<Utc>>,
     /// When it last changed or a message came.
@@ -28,6 +30,7 @@ pub struct Session {
 impl Session {
     /// A session of which nothing but the id is known here yet.
     pub fn bare(id: SessionId, created_at: Option<DateTime<Utc>>) -> Self {
-        Self { id, heading: None, instructions: None, metadata: None, created_at, updated_at: created_at }
+        let updated_at = created_at;
+        Self { id, heading: None, instructions: None, metadata: None, strategy: None, created_at, updated_at }
     }
 }

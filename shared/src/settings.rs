@@ -1,7 +1,10 @@
 //! Settings come from the environment only. A wrong value stops the start with the variable's name and what is accepted.
 
+mod accounting;
 mod database;
 mod google;
+mod llm;
+mod memory;
 mod read;
 mod role;
 
@@ -9,6 +12,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,11 +20,15 @@ use tracing_subscriber::filter::Targets;
 
 use self::read::Reader;
 pub use self::{
+    accounting::ReplyCacheSettings,
     database::{DatabaseSettings, PostgresSettings, SslMode},
     google::{Delivery, PubSubSettings, PushSettings},
+    llm::{LlmSettings, PRIMARY, Support},
+    memory::MemorySettings,
     read::{SettingError, SettingErrors},
     role::Role,
 };
+use crate::{budget::Budgets, prices::PriceTable};
 
 /// Where the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +60,25 @@ pub struct Settings {
     pub pubsub: Option<PubSubSettings>,
     /// `ID_SECRET`: the key that ids are made and recognised with; none for the data folder's own.
     pub id_secret: Option<IdSecret>,
-    /// `LLM_*`.
+    /// `LLM_…`, `LLM_FALLBACK_…`.
     pub llm: LlmSettings,
     /// `TURN_*`, `WORKER_CONCURRENCY`.
     pub turns: TurnSettings,
+    /// `CONTEXT_TOKENS`, `SUMMARY_TRIGGER_TOKENS`, `HEADINGS`.
+    pub memory: MemorySettings,
+    /// `PRICES_FILE`: what tokens cost.
+    pub prices: Arc<PriceTable>,
+    /// `USER_DAILY_*`: what a user may use in a day.
+    pub budgets: Budgets,
+    /// `REPLY_CACHE_*`; none for no cache.
+    pub reply_cache: Option<ReplyCacheSettings>,
+    /// `MAX_QUEUED_PER_SESSION`, `MAX_DATA_URI_BYTES`.
+    pub accept: AcceptSettings,
+    /// `RETENTION_DAYS`: how long sessions are kept in which nothing happens; none for ever.
+    pub keep_sessions: Option<Duration>,
     /// `LLM_ALLOWED_MODELS`; empty allows any name.
     pub allowed_models: Vec<String>,
-    /// Variables that are set and belong to Parlance, but mean nothing to this version: whoever set them should know.
-    pub unsupported: Vec<&'static str>,
 }
-
-/// What later versions read.
-const UNSUPPORTED: [&str; 3] = ["LLM_FALLBACK_BASE_URL", "LLM_FALLBACK_API_KEY", "LLM_FALLBACK_MODEL"];
 
 /// How hard the embedded database makes sure that a commit is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,38 +87,6 @@ pub enum SqliteSynchronous {
     Normal,
     /// Survives a power failure; each commit waits for the disk.
     Full,
-}
-
-/// The provider and its limits.
-#[derive(Clone)]
-pub struct LlmSettings {
-    /// `LLM_BASE_URL`: up to and including `/v1`. Without one, a local server is looked for.
-    pub base_url: Option<url::Url>,
-    /// `LLM_API_KEY`.
-    pub api_key: Option<Secret>,
-    /// `LLM_MODEL`: for requests that name none.
-    pub model: Option<String>,
-    /// `LLM_CONNECT_TIMEOUT`.
-    pub connect_timeout: Duration,
-    /// `LLM_FIRST_TOKEN_TIMEOUT`: from the request to the first token.
-    pub first_token_timeout: Duration,
-    /// `LLM_IDLE_TIMEOUT`: silence between tokens.
-    pub idle_timeout: Duration,
-    /// `LLM_REPLY_TIMEOUT`: the whole reply.
-    pub reply_timeout: Duration,
-    /// `LLM_MAX_REPLY_BYTES`.
-    pub max_reply_bytes: usize,
-}
-
-impl fmt::Debug for LlmSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LlmSettings")
-            // Only the host: a URL can hold a password.
-            .field("base_url_host", &self.base_url.as_ref().and_then(url::Url::host_str))
-            .field("api_key", &self.api_key)
-            .field("model", &self.model)
-            .finish_non_exhaustive()
-    }
 }
 
 /// How a turn is worked on.
@@ -115,6 +98,15 @@ pub struct TurnSettings {
     pub retry_budget: Duration,
     /// `WORKER_CONCURRENCY`: turns answered at once by a process.
     pub concurrency: usize,
+}
+
+/// What is accepted of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptSettings {
+    /// `MAX_QUEUED_PER_SESSION`: messages of a session that may wait or be answered at once.
+    pub max_queued_per_session: u32,
+    /// `MAX_DATA_URI_BYTES`: the longest `data:` URI of a message.
+    pub max_data_uri_bytes: usize,
 }
 
 /// A value that is never shown.
@@ -216,49 +208,24 @@ impl Settings {
             database: database::read_database(&mut read, production),
             pubsub: google::read_pubsub(&mut read, production),
             id_secret: read.secret("ID_SECRET", ID_SECRET_ACCEPTED),
-            llm: read_llm(&mut read),
+            llm: llm::read_llm(&mut read),
             turns: TurnSettings {
                 max_attempts: read.number("TURN_MAX_ATTEMPTS", 1, 20).unwrap_or(4) as u32,
                 retry_budget: read.duration("TURN_RETRY_BUDGET").unwrap_or(Duration::from_secs(120)),
                 concurrency: read.number("WORKER_CONCURRENCY", 1, 100_000).unwrap_or(1024) as usize,
             },
+            memory: memory::read_memory(&mut read),
+            prices: Arc::new(accounting::read_prices(&mut read)),
+            budgets: accounting::read_budgets(&mut read),
+            reply_cache: accounting::read_reply_cache(&mut read),
+            accept: AcceptSettings {
+                max_queued_per_session: read.number("MAX_QUEUED_PER_SESSION", 1, 1_000).unwrap_or(20) as u32,
+                max_data_uri_bytes: read.number("MAX_DATA_URI_BYTES", 1_024, 4 * 1_024 * 1_024).unwrap_or(1_024 * 1_024)
+                    as usize,
+            },
+            keep_sessions: read.number("RETENTION_DAYS", 1, 36_500).map(|days| Duration::from_secs(days * 24 * 3600)),
             allowed_models: read.list("LLM_ALLOWED_MODELS"),
-            unsupported: UNSUPPORTED.into_iter().filter(|name| read.text(name).is_some()).collect(),
         };
         read.finish(settings)
     }
 }
-
-fn read_llm(read: &mut Reader<'_>) -> LlmSettings {
-    let base_url = read.url("LLM_BASE_URL", LLM_BASE_URL_ACCEPTED);
-    let api_key = read.text("LLM_API_KEY").map(Secret::new);
-    let model = read.text("LLM_MODEL");
-    if base_url.is_none() && read.text("LLM_BASE_URL").is_none() && (api_key.is_some() || model.is_some()) {
-        read.refuse(
-            "LLM_BASE_URL",
-            "is missing although LLM_API_KEY or LLM_MODEL is set".to_owned(),
-            LLM_BASE_URL_ACCEPTED,
-        );
-    }
-    if base_url.is_some() && model.is_none() {
-        read.refuse(
-            "LLM_MODEL",
-            "is missing although LLM_BASE_URL is set".to_owned(),
-            "a model's name as the provider spells it",
-        );
-    }
-    LlmSettings {
-        base_url,
-        api_key,
-        model,
-        connect_timeout: read.duration("LLM_CONNECT_TIMEOUT").unwrap_or(Duration::from_secs(5)),
-        first_token_timeout: read.duration("LLM_FIRST_TOKEN_TIMEOUT").unwrap_or(Duration::from_secs(60)),
-        idle_timeout: read.duration("LLM_IDLE_TIMEOUT").unwrap_or(Duration::from_secs(30)),
-        reply_timeout: read.duration("LLM_REPLY_TIMEOUT").unwrap_or(Duration::from_secs(600)),
-        max_reply_bytes: read.number("LLM_MAX_REPLY_BYTES", 1_024, 64 * 1_024 * 1_024).unwrap_or(4 * 1_024 * 1_024)
-            as usize,
-    }
-}
-
-const LLM_BASE_URL_ACCEPTED: &str =
-    "an http or https URL of an OpenAI-compatible API, such as https://api.openai.com/v1";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     MessageId, SessionId, TaskId,
@@ -53,7 +53,7 @@ impl Status {
 }
 
 /// A task as its owner sees it. What is not known yet is null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -94,6 +94,61 @@ impl Task {
     }
 }
 
+/// As its owner sees it: with what follows from the rest.
+impl Serialize for Task {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            id: &'a TaskId,
+            session_id: &'a Option<SessionId>,
+            message_id: &'a Option<MessageId>,
+            status: &'a Status,
+            attempt: &'a u32,
+            reply: &'a Reply,
+            provider: &'a Option<String>,
+            model: &'a Option<String>,
+            usage: &'a Usage,
+            timings: ShownTimings<'a>,
+            error: &'a Option<TaskError>,
+            #[serde(flatten)]
+            details: &'a TaskDetails,
+        }
+        #[derive(Serialize)]
+        struct ShownTimings<'a> {
+            #[serde(flatten)]
+            timings: &'a Timings,
+            /// Tokens of the reply in each second from the first of them to the end.
+            tokens_per_second: Option<f64>,
+        }
+        let Self {
+            id,
+            session_id,
+            message_id,
+            status,
+            attempt,
+            reply,
+            provider,
+            model,
+            usage,
+            timings,
+            error,
+            details,
+        } = self;
+        let written = || Some((timings.finished_at? - timings.first_token_at?).num_milliseconds());
+        let tokens_per_second = written().and_then(|millis| tokens_per_second(usage.output_tokens?, millis));
+        let timings = ShownTimings { timings, tokens_per_second };
+        Shown { id, session_id, message_id, status, attempt, reply, provider, model, usage, timings, error, details }
+            .serialize(serializer)
+    }
+}
+
+/// To a tenth; `None` when nothing was written, or in no time that can be measured.
+pub fn tokens_per_second(tokens: u64, millis: i64) -> Option<f64> {
+    let is_known = tokens > 0 && millis > 0;
+    // Far more than a float can't count is still no speed of any model.
+    is_known.then(|| (tokens as f64 * 10_000.0 / millis as f64).round() / 10.0)
+}
+
 /// What is known of a task's reply beyond its text. Stored as one JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -108,6 +163,8 @@ pub struct TaskDetails {
     pub attempts: Vec<AttemptRecord>,
     /// What it cost, in millionths of a US dollar, by the price table; null when the model's price is not known.
     pub cost_micro_usd: Option<u64>,
+    /// The tokens are our estimate: the reply was stopped or broke before the provider said how many they were.
+    pub usage_estimated: bool,
 }
 
 impl TaskDetails {
@@ -250,6 +307,34 @@ pub mod codes {
     pub const INTERNAL: &str = "internal_error";
     /// A worker handed the attempt back because it was told to stop.
     pub const HANDED_BACK: &str = "handed_back";
+    /// The message is longer than the model can read.
+    pub const MESSAGE_TOO_LONG: &str = "message_too_long";
     /// An operator had the task answered anew.
     pub const REPLAYED: &str = "replayed";
+    /// The user's budget of the day was used up before the task's turn came.
+    pub const BUDGET_EXHAUSTED: &str = "budget_exhausted";
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::PrefixedId as _;
+
+    #[test]
+    fn a_task_says_how_fast_its_reply_was_written() {
+        let at = |millis| DateTime::from_timestamp_millis(millis);
+        let mut task = Task::queued(TaskId::from_uuid(Uuid::now_v7()));
+        let shown = |task: &Task| serde_json::to_value(task).unwrap()["timings"]["tokens_per_second"].clone();
+        assert_eq!(shown(&task), serde_json::Value::Null);
+        task.timings = Timings::from_instants(at(0), at(10), at(1_000), at(4_000));
+        assert_eq!(shown(&task), serde_json::Value::Null, "nobody counted");
+        task.usage.output_tokens = Some(100);
+        assert_eq!(shown(&task), 33.3);
+        let read: Task = serde_json::from_value(serde_json::to_value(&task).unwrap()).unwrap();
+        assert_eq!(read, task);
+        task.timings.finished_at = at(1_000);
+        assert_eq!(shown(&task), serde_json::Value::Null, "in no time");
+    }
 }

@@ -89,6 +89,9 @@ async fn run_on(
             ("LLM_FIRST_TOKEN_TIMEOUT", "2s".to_owned()),
             // No turn may fail because the outages of others took its time.
             ("TURN_RETRY_BUDGET", "10m".to_owned()),
+            // Summaries and headings are made under the faults as well.
+            ("SUMMARY_TRIGGER_TOKENS", "150".to_owned()),
+            ("HEADINGS", "on".to_owned()),
         ],
     };
     let cloud = Arc::new(Cloud::start(programs, servers, &options, MOCK_LOG, folder).await?);

@@ -82,6 +82,8 @@ impl Conversation for Parlance {
                     text.push_str(&serde_json::from_str::<Delta<'_>>(frame.data)?.text);
                 }
                 "status" => {}
+                // Another provider was asked; what that took is part of the time to the first token.
+                "reset" if text.is_empty() => {}
                 "done" => break serde_json::from_str::<Ended>(frame.data)?,
                 other => return Err(format!("{other}: {}", frame.data).into()),
             }

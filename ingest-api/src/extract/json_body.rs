@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::IgnoredAny};
 use serde_path_to_error::Segment;
 
@@ -38,6 +39,20 @@ impl<T: RequestBody> FromRequest<Arc<ApiState>> for JsonBody<T> {
         }
         let bytes = read_body(body, &parts.headers, &state.limits).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// The same where a request without any body is one, too.
+pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
+
+impl<T: RequestBody> FromRequest<Arc<ApiState>> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Problem> {
+        if request.body().is_end_stream() && !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(Self(None));
+        }
+        JsonBody::from_request(request, state).await.map(|JsonBody(body)| Self(Some(body)))
     }
 }
 

@@ -89,9 +89,9 @@ async fn headers_that_never_end_and_idle_connections_are_closed() {
 #[tokio::test]
 async fn a_body_that_is_too_long_is_a_413_however_it_comes() {
     let app = App::start().await;
-    let long = "x".repeat(3 * 1024 * 1024);
+    let long = "x".repeat(4 * 1024 * 1024);
     let problem = app.post("/v1/messages", &json!({"content": long})).await.problem(413, "body_too_large");
-    assert!(problem["detail"].as_str().unwrap().contains("2097152"));
+    assert!(problem["detail"].as_str().unwrap().contains("3145728"));
     // Announced and waiting for leave to send: told at once.
     let began = Instant::now();
     let asking = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 999999999\r\n\r\n";

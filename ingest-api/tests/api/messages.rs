@@ -77,8 +77,6 @@ async fn what_is_wrong_is_named_and_nothing_is_published() {
         (json!({"content": " \n\u{2003}"}), 400, "invalid_field", "content"),
         (json!({"content": "a\0b"}), 400, "invalid_field", "content"),
         (json!({"content": long}), 413, "content_too_large", "content"),
-        (json!({"content": "a", "strategy": "interrupt"}), 400, "strategy_not_supported", "strategy"),
-        (json!({"content": "a", "strategy": "reject"}), 400, "strategy_not_supported", "strategy"),
         (json!({"content": "a", "strategy": "hurry"}), 400, "invalid_field", "strategy"),
         (json!({"content": "a", "strategy": ["enqueue"]}), 400, "invalid_field", "strategy"),
         (json!({"content": "a", "model": " "}), 400, "invalid_field", "model"),
@@ -95,7 +93,7 @@ async fn what_is_wrong_is_named_and_nothing_is_published() {
     }
     let problem = app.post("/v1/messages", &json!({"content": "a", "model": "huge"})).await.json();
     assert_eq!(problem["accepted"], json!(["small", "large"]));
-    let several = app.post("/v1/messages", &json!({"content": " ", "strategy": "reject"})).await.json();
+    let several = app.post("/v1/messages", &json!({"content": " ", "strategy": "hurry"})).await.json();
     insta::assert_json_snapshot!("several_faults", several);
     app.post(&format!("{path}?wait=1"), &json!({"content": "a"})).await.problem(400, "unknown_parameter");
     app.assert_no_event().await;

@@ -49,6 +49,7 @@ async fn a_task_is_read_at_every_stage() {
         ".timings.finished_at" => "[time]",
         ".timings.first_token_ms" => "[time]",
         ".timings.total_ms" => "[time]",
+        ".timings.tokens_per_second" => "[rate]",
     });
     for key in ["accepted_at", "started_at", "first_token_at", "finished_at", "first_token_ms", "total_ms"] {
         assert!(!completed["timings"][key].is_null(), "{key}");

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-mod parts;
+pub mod parts;
 pub mod providers;
 
 use std::{sync::Arc, time::Duration};
@@ -23,8 +23,9 @@ use parlance_shared::{
         reply_log::ReplyLog,
         turns::WorkerId,
     },
+    providers::Providers,
     replay::Replay,
-    settings::TurnSettings,
+    settings::{MemorySettings, TurnSettings},
     task::Task,
     topology,
 };
@@ -46,6 +47,7 @@ pub struct World {
     pub mock: MockLlm,
     pub metrics: Arc<Metrics>,
     pub settings: TurnSettings,
+    pub memory: MemorySettings,
     lifecycle: Lifecycle,
     _folder: TempDir,
 }
@@ -71,6 +73,8 @@ impl World {
             mock: MockLlm::start(script).unwrap(),
             metrics: Arc::default(),
             settings: TurnSettings { max_attempts: 3, retry_budget: Duration::from_secs(60), concurrency: 64 },
+            // Tests that are about something else are not to find headings among what was published.
+            memory: MemorySettings { headings: false, ..MemorySettings::default() },
             lifecycle,
             _folder: folder,
         }
@@ -82,9 +86,12 @@ impl World {
             bus: self.bus.clone(),
             turns: self.turns.clone(),
             log: self.turns.clone(),
-            llm: self.llm(),
+            llm: Arc::new(Providers::alone(self.llm())),
             clock: self.clock.clone(),
             settings: self.settings,
+            memory: self.memory,
+            prices: Arc::default(),
+            budgets: Default::default(),
             metrics: self.metrics.clone(),
             lifecycle: Lifecycle::new(),
             worker_id: WorkerId(name.to_owned()),

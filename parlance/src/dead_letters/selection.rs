@@ -201,7 +201,7 @@ mod tests {
             assert!(selection(line).is_narrow(), "{line}");
         }
         assert_eq!(subscriptions(&selection("--subscription persist-replies").subscriptions).len(), 1);
-        assert_eq!(subscriptions(&[]).len(), 3);
+        assert_eq!(subscriptions(&[]).len(), topology::ALL.len());
         assert!(subscription("nobody").is_err());
     }
 }

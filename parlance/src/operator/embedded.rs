@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use parlance_shared::{Clock, settings::Settings};
 use parlance_sqlite::{
-    Database, DatabaseOptions, OpenError, SqliteBus, SqliteStore,
+    Database, DatabaseOptions, OpenError, SqliteBus, SqliteStore, SqliteUsers,
     migrations::{self, InspectError},
 };
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     loop {
         if let Some(remote) = Remote::find(folder).await {
             let remote = Arc::new(remote);
-            return Ok(Operator::new(remote.clone(), remote, Clock::system()));
+            return Ok(Operator::new(remote.clone(), remote.clone(), remote, Clock::system()));
         }
         check(folder).await?;
         let options = DatabaseOptions { synchronous: settings.sqlite_synchronous, ..DatabaseOptions::new(folder) };
@@ -45,8 +45,9 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
 
 fn opened(database: Database) -> Operator {
     let (bus, store) = (SqliteBus::new(database.clone()), SqliteStore::new(database.clone()));
+    let users = SqliteUsers::new(database.clone());
     let clock = database.clock().clone();
-    Operator { database: Some(database), ..Operator::new(Arc::new(bus), Arc::new(store), clock) }
+    Operator { database: Some(database), ..Operator::new(Arc::new(bus), Arc::new(store), Arc::new(users), clock) }
 }
 
 async fn check(folder: &Path) -> Result<(), String> {

@@ -16,6 +16,8 @@ const SUBMITTED: &str = "event_id LIKE '%.submitted'";
 /// In every message that may be refused.
 const MARK: &str = "no-room-for-this";
 const SLOW_TOKENS: u32 = 60;
+/// Room for the large messages, which the mock reads whatever their length.
+const CONTEXT_TOKENS: &str = "100000";
 
 /// A reply of 3 s runs while the disk fills up.
 const SLOW: &str = "under way [[mock tokens=60 delay_ms=50]]";
@@ -140,6 +142,8 @@ async fn a_database_without_room_refuses_messages_until_there_is_some() {
             "PORT" => "0",
             "LLM_BASE_URL" => &llm,
             "LLM_MODEL" => "mock-model",
+            "CONTEXT_TOKENS" => CONTEXT_TOKENS,
+            "HEADINGS" => "off",
             "DATA_DIR" => &data,
             _ => return None,
         };

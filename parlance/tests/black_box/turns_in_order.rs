@@ -10,7 +10,7 @@ use crate::support::{World, eventually};
 const TOKENS: u32 = 20;
 
 fn said(role: &str, content: &str) -> LoggedMessage {
-    LoggedMessage { role: role.to_owned(), content: content.to_owned() }
+    LoggedMessage::text(role, content)
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
 pub mod bus;
+pub mod circuits;
 pub mod faulty;
 pub mod message;
 pub mod running;
 pub mod store;
 pub mod turns;
+pub mod users;
 pub mod wait;

@@ -1,8 +1,10 @@
 //! What every adapter of the turns and reply log ports keeps: claims, fences, ends, cancels, checkpoints, cursors.
 
 mod harness;
+mod interrupts;
 mod log;
 mod reopen;
+mod spent;
 
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use parlance_shared::{
 };
 
 pub use harness::TurnsHarness;
+pub use interrupts::*;
 pub use log::*;
 pub use reopen::*;
+pub use spent::*;
 
 use harness::{LEASE, Turn, claimed, completed, with_window};
 

@@ -10,27 +10,25 @@ use parlance_llm::choose;
 use parlance_mock_llm::{Behaviour, MockLlm, Script};
 use parlance_shared::{
     port::llm::{Llm, LlmEvent, Prompt, PromptMessage, PromptRole},
-    settings::LlmSettings,
+    settings::Settings,
 };
 
 const TOKENS: u32 = 100;
-const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    for (what, delay, replies) in [("no delay", Duration::ZERO, 5_000), ("2 ms between tokens", MINUTE / 30_000, 400)] {
+    for (what, delay, replies) in
+        [("no delay", Duration::ZERO, 5_000), ("2 ms between tokens", Duration::from_millis(2), 400)]
+    {
         let behaviour = Behaviour::tokens(TOKENS).with_token_delay(delay);
         let mock = MockLlm::start(Script::always(behaviour).with_log_limit(0))?;
-        let settings = LlmSettings {
-            base_url: Some(mock.base_url().parse()?),
-            api_key: None,
-            model: Some("m".to_owned()),
-            connect_timeout: MINUTE,
-            first_token_timeout: MINUTE,
-            idle_timeout: MINUTE,
-            reply_timeout: MINUTE,
-            max_reply_bytes: 4 * 1024 * 1024,
+        let base_url = mock.base_url();
+        let variable = |name: &str| match name {
+            "LLM_BASE_URL" => Some(base_url.clone()),
+            "LLM_MODEL" => Some("m".to_owned()),
+            _ => None,
         };
+        let settings = Settings::from_variables(variable)?.llm;
         let llm = choose(&settings).await?;
         join_all((0..20).map(|_| read_reply(llm.as_ref()))).await;
         let begun = (std::time::Instant::now(), thread_cpu()?);
@@ -58,7 +56,7 @@ async fn read_reply(llm: &dyn Llm) -> u32 {
         tool_call_id: Default::default(),
         tool_calls: Default::default(),
     }];
-    let Ok(mut stream) = llm.stream(Prompt { model: None, messages, options: Default::default() }).await else {
+    let Ok(mut stream) = llm.stream(Prompt { model: None, messages, ..Prompt::default() }).await else {
         return 0;
     };
     let mut tokens = 0;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use parlance_shared::{Clock, port::llm::Llm, settings::LlmSettings};
+use parlance_shared::{
+    Clock,
+    port::{circuits::Circuits, llm::Llm},
+    providers::Providers,
+    settings::LlmSettings,
+};
 use tracing::{debug, info};
 use url::Url;
 
@@ -19,8 +24,8 @@ pub const LOCAL_SERVER: &str = "http://127.0.0.1:11434/v1";
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {
     /// There is an address, but no model to ask for.
-    #[error("LLM_MODEL is missing although LLM_BASE_URL is set")]
-    NoModel,
+    #[error("{0} has an address and no model")]
+    NoModel(&'static str),
     /// The address can't be extended by a path.
     #[error("LLM_BASE_URL can't be extended by a path")]
     BaseUrlHasNoPath,
@@ -32,7 +37,29 @@ pub enum ChooseError {
     Client(String),
 }
 
-/// Chooses the provider. Takes at most half a second, and none when an address is configured.
+/// Chooses the providers: the one of [`choose`], and the configured fallbacks. None is connected to yet.
+///
+/// # Errors
+/// As [`choose`].
+pub async fn choose_all(settings: &LlmSettings, circuits: Arc<dyn Circuits>) -> Result<Providers, ChooseError> {
+    let primary = choose(settings).await?;
+    let configured = |settings: &LlmSettings| configured(settings).transpose();
+    let fallbacks = settings.fallbacks.iter().filter_map(configured).collect::<Result<Vec<_>, _>>()?;
+    for fallback in &fallbacks {
+        let provider = fallback.describe();
+        info!(llm.provider = provider.provider, llm.model = provider.model, "asked when the others fail");
+    }
+    Ok(Providers::new(primary, fallbacks, circuits, settings.midstream))
+}
+
+/// The provider at the configured address.
+fn configured(settings: &LlmSettings) -> Result<Option<Arc<dyn Llm>>, ChooseError> {
+    let Some(base_url) = &settings.base_url else { return Ok(None) };
+    let model = settings.model.as_deref().ok_or(ChooseError::NoModel(settings.name))?;
+    Ok(Some(Arc::new(OpenAiCompatible::new(base_url, model, settings, Clock::system())?)))
+}
+
+/// Chooses the provider that is asked first. Takes at most half a second, and none when an address is configured.
 ///
 /// # Errors
 /// When the configured provider can't be used as configured. That nothing answers there is no error: it may come up.
@@ -45,9 +72,8 @@ pub async fn choose(settings: &LlmSettings) -> Result<Arc<dyn Llm>, ChooseError>
 /// # Errors
 /// As [`choose`].
 pub async fn choose_with(settings: &LlmSettings, local_server: &str) -> Result<Arc<dyn Llm>, ChooseError> {
-    if let Some(base_url) = &settings.base_url {
-        let model = settings.model.as_deref().ok_or(ChooseError::NoModel)?;
-        return Ok(Arc::new(OpenAiCompatible::new(base_url, model, settings, Clock::system())?));
+    if let Some(configured) = configured(settings)? {
+        return Ok(configured);
     }
     let Ok(url) = local_server.parse::<Url>() else { return Ok(Arc::new(Offline::new())) };
     match local_server::look(&url).await {

@@ -12,14 +12,16 @@ mod refusal;
 mod reply_stream;
 mod request;
 mod retry_after;
+mod tool_calls;
 
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use parlance_shared::{
     Clock,
+    content::ContentPart,
     port::llm::{Llm, LlmError, LlmErrorKind, LlmStream, Prompt, ProviderInfo},
-    settings::LlmSettings,
+    settings::{LlmSettings, Support},
 };
 use reqwest::{
     Client, Response,
@@ -28,7 +30,7 @@ use reqwest::{
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use self::{deadlines::Deadlines, redact::Redactor, reply_stream::ReplyStream};
+use self::{deadlines::Deadlines, redact::Redactor, refusal::Asks, reply_stream::ReplyStream};
 use crate::{choose::ChooseError, http_client};
 
 /// Error bodies are read up to here.
@@ -44,6 +46,9 @@ pub struct OpenAiCompatible {
     authorization: Option<HeaderValue>,
     redactor: Redactor,
     limits: Limits,
+    images: Support,
+    tools: Support,
+    counts_completion_tokens: bool,
     clock: Clock,
 }
 
@@ -67,7 +72,7 @@ impl OpenAiCompatible {
         let authorization = key.map(bearer).transpose()?;
         let redactor = Redactor::new(key, base_url);
         let info = ProviderInfo {
-            provider: "openai-compatible".to_owned(),
+            provider: settings.name.to_owned(),
             model: model.to_owned(),
             base_url: Some(redact::without_secrets(base_url)),
         };
@@ -77,11 +82,24 @@ impl OpenAiCompatible {
             reply: settings.reply_timeout,
             max_reply_bytes: settings.max_reply_bytes,
         };
-        Ok(Self { client, endpoint, info, authorization, redactor, limits, clock })
+        let counts_completion_tokens = request::counts_completion_tokens(base_url);
+        let (images, tools) = (settings.images, settings.tools);
+        Ok(Self {
+            client,
+            endpoint,
+            info,
+            authorization,
+            redactor,
+            limits,
+            images,
+            tools,
+            counts_completion_tokens,
+            clock,
+        })
     }
 
     async fn send(&self, prompt: &Prompt, deadlines: &Deadlines) -> Result<Response, LlmError> {
-        let body = request::body(prompt, &self.info.model)
+        let body = request::body(prompt, &self.info.model, self.counts_completion_tokens)
             .map_err(|error| LlmError::new(LlmErrorKind::Rejected, error.to_string()))?;
         let mut request = self
             .client
@@ -105,11 +123,29 @@ impl OpenAiCompatible {
         LlmError::new(kind, self.redactor.clean(&http_client::chain_of(error)))
     }
 
-    async fn refused(&self, response: Response, deadlines: &Deadlines) -> LlmError {
+    /// What the prompt asks that the model may refuse.
+    ///
+    /// # Errors
+    /// When it is known to.
+    fn check(&self, prompt: &Prompt) -> Result<Asks, LlmError> {
+        let mut parts = prompt.messages.iter().flat_map(|message| &message.parts);
+        let has_images = parts.any(|part| matches!(part, ContentPart::ImageUrl { .. }));
+        let has_tools = prompt.options.tools.is_some();
+        if has_images && self.images == Support::No {
+            return Err(LlmError::new(LlmErrorKind::ImagesNotSupported, "the settings say so"));
+        }
+        if has_tools && self.tools == Support::No {
+            return Err(LlmError::new(LlmErrorKind::ToolsNotSupported, "the settings say so"));
+        }
+        let recognised = |support| support == Support::Auto;
+        Ok(Asks { images: has_images && recognised(self.images), tools: has_tools && recognised(self.tools) })
+    }
+
+    async fn refused(&self, response: Response, asks: Asks, deadlines: &Deadlines) -> LlmError {
         let status = response.status();
         let retry_after = retry_after::read(response.headers(), &self.clock);
         let body = read_error_body(response, deadlines).await;
-        refusal::from_response(status, &body, retry_after, &self.redactor)
+        refusal::from_response(status, &body, retry_after, asks, &self.redactor)
     }
 
     /// A 200 that is no event stream: a proxy's page, or a server that does not stream.
@@ -129,10 +165,11 @@ impl Llm for OpenAiCompatible {
     }
 
     async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
+        let asks = self.check(&prompt)?;
         let deadlines = Deadlines::start(self.limits.first_token, self.limits.idle, self.limits.reply);
         let response = self.send(&prompt, &deadlines).await?;
         if !response.status().is_success() {
-            return Err(self.refused(response, &deadlines).await);
+            return Err(self.refused(response, asks, &deadlines).await);
         }
         if let Some(content_type) = foreign_content_type(&response) {
             return Err(self.not_a_stream(response, &content_type, &deadlines).await);

@@ -104,7 +104,7 @@ async fn something_else_there_means_offline_soon() {
 #[tokio::test]
 async fn a_configuration_that_can_t_work_is_refused_without_showing_the_key() {
     let no_model = LlmSettings { model: None, ..settings(NOBODY) };
-    assert!(matches!(choose_with(&no_model, NOBODY).await.err(), Some(ChooseError::NoModel)));
+    assert!(matches!(choose_with(&no_model, NOBODY).await.err(), Some(ChooseError::NoModel(_))));
     let bad_key = LlmSettings { api_key: Some(Secret::new(format!("{KEY}\n"))), ..settings(NOBODY) };
     let error = choose_with(&bad_key, NOBODY).await.err().unwrap();
     assert!(matches!(error, ChooseError::KeyNotSendable));

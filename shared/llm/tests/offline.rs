@@ -24,7 +24,7 @@ fn said(role: PromptRole, content: &str) -> PromptMessage {
 
 async fn pieces(messages: Vec<PromptMessage>) -> Vec<String> {
     let mut events: Vec<LlmEvent> = Offline::new()
-        .stream(Prompt { model: None, messages, options: Default::default() })
+        .stream(Prompt { messages, ..Prompt::default() })
         .await
         .unwrap()
         .map(|item| item.unwrap())

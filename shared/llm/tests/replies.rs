@@ -36,8 +36,7 @@ async fn the_prompt_is_sent_whole_with_the_model_that_was_asked_for() {
             tool_calls: Default::default(),
         })
         .collect();
-    let stream =
-        llm.stream(Prompt { model: Some("other".to_owned()), messages, options: Default::default() }).await.unwrap();
+    let stream = llm.stream(Prompt { model: Some("other".to_owned()), messages, ..Prompt::default() }).await.unwrap();
     drop(stream);
     let record = &mock.requests()[0];
     assert_eq!(record.model.as_deref(), Some("other"));

@@ -49,11 +49,15 @@ pub enum Fault {
     EmptyReply,
     /// Says 1 MiB: [`crate::expected_big_reply`].
     Big,
+    /// Answers 400 to a request with images, and well to others.
+    NoImages,
+    /// Answers 400 to a request with tools, and well to others.
+    NoTools,
 }
 
 impl Fault {
     /// All faults with the words that directives use.
-    pub const ALL: [(&'static str, Self); 21] = [
+    pub const ALL: [(&'static str, Self); 23] = [
         ("http_500", Self::Http500),
         ("http_429", Self::Http429),
         ("http_401", Self::Http401),
@@ -75,6 +79,8 @@ impl Fault {
         ("garbage", Self::Garbage),
         ("empty_reply", Self::EmptyReply),
         ("big", Self::Big),
+        ("no_images", Self::NoImages),
+        ("no_tools", Self::NoTools),
     ];
 
     /// The fault that a directive's word means.
@@ -125,6 +131,12 @@ pub struct Behaviour {
     pub vary: bool,
     /// Each token is a stamp instead of a word: when it was sent.
     pub stamp: bool,
+    /// Tools that the reply calls after its text, each with its arguments. Not in answer to the results of tools.
+    pub tool_calls: Vec<(String, String)>,
+    /// The reply says what is known of this key from the prompt's `FACT key=value`.
+    pub recall: Option<String>,
+    /// The reply's text, instead of the mock's words.
+    pub says: Option<String>,
     /// Sends this instead of all of the above.
     pub raw: Option<Raw>,
 }
@@ -141,6 +153,9 @@ impl Default for Behaviour {
             echo_count: false,
             vary: false,
             stamp: false,
+            tool_calls: Vec::new(),
+            recall: None,
+            says: None,
             raw: None,
         }
     }

@@ -12,12 +12,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Behaviour, Fault, Raw,
     connection::Reset,
     log::{Guard, LoggedMessage, RequestRecord},
+    memory::{Purpose, recall},
     reply_text::ReplyText,
     script::{Incoming, Mock},
     streaming::Reply,
@@ -32,6 +34,11 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     stream: bool,
     stream_options: Option<StreamOptions>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
+    response_format: Option<Value>,
+    #[serde(alias = "max_completion_tokens")]
+    max_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -44,29 +51,27 @@ struct StreamOptions {
 struct ChatMessage {
     role: String,
     content: Option<Content>,
+    #[serde(default)]
+    tool_calls: Vec<Value>,
+    tool_call_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Content {
     Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(default)]
-    text: String,
+    Parts(Vec<Value>),
 }
 
 impl ChatMessage {
     fn into_logged(self) -> LoggedMessage {
-        let content = match self.content {
-            None => String::new(),
-            Some(Content::Text(text)) => text,
-            Some(Content::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
+        let (content, parts) = match self.content {
+            None => (String::new(), Vec::new()),
+            Some(Content::Text(text)) => (text, Vec::new()),
+            Some(Content::Parts(parts)) => (parts.iter().filter_map(|part| part["text"].as_str()).collect(), parts),
         };
-        LoggedMessage { role: self.role, content }
+        let Self { role, tool_calls, tool_call_id, .. } = self;
+        LoggedMessage { role, content, parts, tool_calls, tool_call_id }
     }
 }
 
@@ -80,21 +85,36 @@ pub(crate) async fn post_chat_completions(
     let messages: Vec<LoggedMessage> = request.messages.into_iter().map(ChatMessage::into_logged).collect();
     let text =
         messages.iter().rev().find(|message| message.role == "user").map(|m| m.content.clone()).unwrap_or_default();
-    let attempt = mock.log.count(&text);
-    let incoming = Incoming { last_user_text: &text, attempt, messages: &messages };
+    let purpose = Purpose::of(&messages);
+    let log = if purpose.is_some() { &mock.memory_log } else { &mock.log };
+    let attempt = log.count(&text);
+    let incoming = Incoming { last_user_text: &text, attempt, messages: &messages, purpose };
     let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let behaviour = match mock.script.behaviour(&incoming, credentials) {
+    let mut behaviour = match mock.script.behaviour(&incoming, credentials) {
         Ok(behaviour) => behaviour,
         Err(problem) => return json(400, &wire::error_json("invalid_request_error", Some("mock_directive"), &problem)),
     };
+    if messages.last().is_some_and(|message| message.role == "tool") {
+        behaviour.tool_calls.clear();
+    }
+    if behaviour.fault.is_some_and(|fault| !is_provoked(fault, &messages, request.tools.is_some())) {
+        behaviour.fault = None;
+    }
+    let knowledge = behaviour.recall.as_deref().map(|key| recall(key, &messages));
+    let says = behaviour.says.clone().or(knowledge).or_else(|| purpose.map(|purpose| purpose.answer(&messages)));
     let prompt_tokens = messages.iter().map(|message| (message.content.len() as u64 / 4).max(1)).sum();
     let echo = behaviour.echo_count.then_some(messages.len());
-    let guard = mock.log.begin(RequestRecord {
+    let guard = log.begin(RequestRecord {
         number: 0,
         attempt,
+        purpose,
         message_count: messages.len(),
         messages,
         model: request.model.clone(),
+        tools: request.tools,
+        tool_choice: request.tool_choice,
+        response_format: request.response_format,
+        max_tokens: request.max_tokens,
         fault: behaviour.fault.map(|fault| fault.word().to_owned()),
         started_ms: 0,
         ended_ms: None,
@@ -132,9 +152,14 @@ pub(crate) async fn post_chat_completions(
         None => {}
     }
     let chunks = Chunks::new(request.model.as_deref());
-    let reply_text = match behaviour.fault {
-        Some(Fault::Big) => ReplyText::big(),
-        Some(Fault::EmptyReply) => ReplyText::new(&text, None, 0, None),
+    let reply_text = match (behaviour.fault, says) {
+        (Some(Fault::Big), _) => ReplyText::big(),
+        (Some(Fault::EmptyReply), _) => ReplyText::new(&text, None, 0, None),
+        (_, Some(says)) => {
+            let reply_text = ReplyText::said(&says);
+            behaviour.tokens = reply_text.tokens;
+            reply_text
+        }
         _ => ReplyText::new(&text, behaviour.vary.then_some(attempt), behaviour.tokens, echo),
     };
     if !request.stream {
@@ -142,12 +167,22 @@ pub(crate) async fn post_chat_completions(
         guard.sent(reply_text.tokens);
         guard.end();
         let usage = Usage { prompt: prompt_tokens, completion: reply_text.tokens.into() };
-        let body = chunks.completion(&reply_text.first(reply_text.tokens), "stop", usage);
+        let body = chunks.completion(&reply_text.first(reply_text.tokens), &behaviour.tool_calls, attempt, usage);
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
     let include_usage = request.stream_options.is_some_and(|options| options.include_usage);
-    let reply = Reply { behaviour, text: reply_text, chunks, prompt_tokens, include_usage, reset, guard, began };
+    let reply =
+        Reply { behaviour, text: reply_text, chunks, prompt_tokens, include_usage, reset, guard, began, attempt };
     event_stream(reply.into_body())
+}
+
+/// Some faults happen only to those who ask for it.
+fn is_provoked(fault: Fault, messages: &[LoggedMessage], has_tools: bool) -> bool {
+    match fault {
+        Fault::NoImages => messages.iter().any(LoggedMessage::has_image),
+        Fault::NoTools => has_tools,
+        _ => true,
+    }
 }
 
 /// The answer of a fault that is an error status.
@@ -175,6 +210,10 @@ fn refuse(fault: Fault, behaviour: &Behaviour, credentials: &str) -> Option<Resp
             Some("content_policy_violation"),
             "Your request was rejected as a result of our safety system.",
         ),
+        Fault::NoImages => {
+            (400, "invalid_request_error", None, "Invalid content type. image_url is only supported by certain models.")
+        }
+        Fault::NoTools => (400, "invalid_request_error", None, "mock-model does not support tools"),
         _ => return None,
     };
     let mut response = json(status, &wire::error_json(kind, code, message));

@@ -25,6 +25,12 @@ pub(crate) fn apply(text: &str, k: u32, mut behaviour: Behaviour) -> Result<Beha
             "retry_after" => behaviour.retry_after = Some(value.to_owned()),
             "echo" => behaviour.echo_count = number()? != 0,
             "vary" => behaviour.vary = number()? != 0,
+            "tool" => behaviour.tool_calls.push((value.to_owned(), "{}".to_owned())),
+            "args" => {
+                let (_, arguments) = behaviour.tool_calls.last_mut().ok_or("args= comes after tool=")?;
+                value.clone_into(arguments);
+            }
+            "recall" => behaviour.recall = Some(value.to_owned()),
             "stamp" => behaviour.stamp = number()? != 0,
             _ => return Err(format!("{name:?} is not known")),
         }
@@ -58,6 +64,14 @@ mod tests {
         for wrong in ["[[mock tokens=x]]", "[[mock fault=none]]", "[[mock speed=1]]", "[[mock tokens=1", "[[mock a]]"] {
             assert!(apply(wrong, 0, Behaviour::default()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn tools_are_called_with_arguments() {
+        let called = apply("[[mock tool=one tool=two args={\"x\":1}]]", 0, Behaviour::default()).unwrap().tool_calls;
+        let pair = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
+        assert_eq!(called, [pair("one", "{}"), pair("two", "{\"x\":1}")]);
+        assert!(apply("[[mock args={}]]", 0, Behaviour::default()).is_err());
     }
 
     #[test]

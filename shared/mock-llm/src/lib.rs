@@ -17,7 +17,9 @@
 //! | `times=N` | the fault happens to the first N requests with this very text, then no more |
 //! | `retry_after=TEXT` | header of a 429 or 500 |
 //! | `echo=1` | the first token says how many messages the prompt had |
+//! | `tool=NAME`, `args=JSON` | the reply calls this tool after its text, with these arguments (no blanks); both may be repeated |
 //! | `vary=1` | the reply differs from request to request |
+//! | `recall=KEY` | the reply says `KEY is VALUE.` if the prompt has a `FACT KEY=VALUE`, else `I do not know KEY.` |
 //! | `stamp=1` | each token says when it was sent ([`read_stamp`]), so that its reader can tell how long it took |
 
 mod behaviour;
@@ -25,6 +27,7 @@ mod chat;
 mod connection;
 mod directive;
 mod log;
+mod memory;
 mod reply_text;
 mod script;
 mod server;
@@ -35,6 +38,7 @@ mod wire;
 pub use self::{
     behaviour::{Behaviour, Fault, Raw},
     log::{LoggedMessage, RequestRecord},
+    memory::{MOCK_HEADING, Purpose},
     reply_text::{BIG_REPLY_BYTES, expected_big_reply, expected_counted_reply, expected_reply, expected_varied_reply},
     script::{Incoming, Script},
     server::{MockLlm, run},

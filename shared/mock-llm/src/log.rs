@@ -10,9 +10,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::reply_text::fnv1a;
+use crate::{memory::Purpose, reply_text::fnv1a};
 
 /// Texts whose requests are counted; beyond, counting starts afresh.
 const MAX_TEXTS: usize = 1_000_000;
@@ -25,6 +26,33 @@ pub struct LoggedMessage {
     pub role: String,
     /// The text.
     pub content: String,
+    /// The parts of a message that is not plain text, as they came.
+    #[serde(default)]
+    pub parts: Vec<Value>,
+    /// The calls of tools in it, as they came.
+    #[serde(default)]
+    pub tool_calls: Vec<Value>,
+    /// The call that it answers.
+    #[serde(default)]
+    pub tool_call_id: Option<String>,
+}
+
+impl LoggedMessage {
+    /// Plain text.
+    pub fn text(role: &str, content: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            content: content.to_owned(),
+            parts: Vec::new(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+
+    /// Whether it has an image.
+    pub fn has_image(&self) -> bool {
+        self.parts.iter().any(|part| part["type"] == "image_url")
+    }
 }
 
 /// One request, as far as it has come. Instants are milliseconds since the mock's start.
@@ -36,12 +64,27 @@ pub struct RequestRecord {
     pub last_user_text: String,
     /// Counts requests with this text from 0.
     pub attempt: u32,
+    /// What it was for, when it was no turn.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
     /// How many messages the prompt had.
     pub message_count: usize,
     /// The whole prompt.
     pub messages: Vec<LoggedMessage>,
     /// The model asked for.
     pub model: Option<String>,
+    /// Tools, as they came.
+    #[serde(default)]
+    pub tools: Option<Value>,
+    /// Which of them, as it came.
+    #[serde(default)]
+    pub tool_choice: Option<Value>,
+    /// The form of the reply, as it came.
+    #[serde(default)]
+    pub response_format: Option<Value>,
+    /// The most tokens of the reply, by either name.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
     /// The fault that was played.
     pub fault: Option<String>,
     /// When the request was complete.

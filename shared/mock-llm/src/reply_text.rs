@@ -17,6 +17,8 @@ pub(crate) struct ReplyText {
     seed: u64,
     head: Option<String>,
     big: bool,
+    /// As they stand in JSON.
+    said: Vec<String>,
     pub(crate) tokens: u32,
 }
 
@@ -26,15 +28,29 @@ impl ReplyText {
         if let Some(attempt) = attempt {
             seed = mix(seed ^ (u64::from(attempt) + 1));
         }
-        Self { seed, head: messages.map(|n| format!("messages={n} ")), big: false, tokens }
+        Self { seed, head: messages.map(|n| format!("messages={n} ")), big: false, said: Vec::new(), tokens }
+    }
+
+    /// This text, a word a token.
+    pub(crate) fn said(text: &str) -> Self {
+        let escaped = |word: &str| {
+            let json = serde_json::Value::from(word).to_string();
+            json[1..json.len() - 1].to_owned()
+        };
+        let said: Vec<String> = text.split_inclusive(char::is_whitespace).map(escaped).collect();
+        let tokens = u32::try_from(said.len()).unwrap_or(u32::MAX);
+        Self { seed: 0, head: None, big: false, said, tokens }
     }
 
     pub(crate) fn big() -> Self {
-        Self { seed: 0, head: None, big: true, tokens: (BIG_REPLY_BYTES / BIG_TOKEN_BYTES) as u32 }
+        Self { seed: 0, head: None, big: true, said: Vec::new(), tokens: (BIG_REPLY_BYTES / BIG_TOKEN_BYTES) as u32 }
     }
 
-    /// The text of token `i`; never needs escaping in JSON.
+    /// The text of token `i`, as it stands in JSON.
     pub(crate) fn token(&self, i: u32) -> &str {
+        if let Some(word) = self.said.get(i as usize) {
+            return word;
+        }
         match &self.head {
             Some(head) if i == 0 => head,
             _ if self.big => big_token(i),

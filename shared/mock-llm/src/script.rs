@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     Behaviour, Fault, Raw, directive,
     log::{Log, LoggedMessage},
+    memory::Purpose,
 };
 
 /// A request that waits for its behaviour to be chosen.
@@ -16,6 +17,8 @@ pub struct Incoming<'a> {
     pub attempt: u32,
     /// The whole prompt.
     pub messages: &'a [LoggedMessage],
+    /// What it is for, when it is no turn.
+    pub purpose: Option<Purpose>,
 }
 
 type Choose = dyn Fn(&Incoming<'_>) -> Behaviour + Send + Sync;
@@ -24,6 +27,7 @@ type Choose = dyn Fn(&Incoming<'_>) -> Behaviour + Send + Sync;
 #[derive(Clone)]
 pub struct Script {
     choose: Arc<Choose>,
+    memory: Option<Arc<Choose>>,
     models: Arc<[String]>,
     models_answer: Option<Raw>,
     key: Option<Arc<str>>,
@@ -47,6 +51,7 @@ impl Script {
     pub fn choose(choose: impl Fn(&Incoming<'_>) -> Behaviour + Send + Sync + 'static) -> Self {
         Self {
             choose: Arc::new(choose),
+            memory: None,
             models: Arc::new(["mock-model".to_owned()]),
             models_answer: None,
             key: None,
@@ -64,6 +69,13 @@ impl Script {
     pub fn in_turn(behaviours: impl IntoIterator<Item = Behaviour>, then: Behaviour) -> Self {
         let behaviours: Vec<Behaviour> = behaviours.into_iter().collect();
         Self::choose(move |request| behaviours.get(request.attempt as usize).unwrap_or(&then).clone())
+    }
+
+    /// How requests that are no turns are answered; well, without this.
+    #[must_use]
+    pub fn with_memory(mut self, choose: impl Fn(&Incoming<'_>) -> Behaviour + Send + Sync + 'static) -> Self {
+        self.memory = Some(Arc::new(choose));
+        self
     }
 
     /// The models that `GET /v1/models` lists.
@@ -100,6 +112,9 @@ impl Script {
         {
             return Ok(Behaviour::fault(Fault::Http401));
         }
+        if request.purpose.is_some() {
+            return Ok(self.memory.as_ref().map(|memory| memory(request)).unwrap_or_default());
+        }
         directive::apply(request.last_user_text, request.attempt, (self.choose)(request))
     }
 
@@ -116,11 +131,14 @@ impl Script {
 pub(crate) struct Mock {
     pub(crate) script: Script,
     pub(crate) log: Arc<Log>,
+    /// Of requests that are no turns.
+    pub(crate) memory_log: Arc<Log>,
 }
 
 impl Mock {
     pub(crate) fn new(script: Script) -> Self {
-        let log = Arc::new(Log::new(script.log_limit));
-        Self { script, log }
+        let log = || Arc::new(Log::new(script.log_limit));
+        let (log, memory_log) = (log(), log());
+        Self { script, log, memory_log }
     }
 }

@@ -52,7 +52,8 @@ async fn get_models(State(mock): State<Arc<Mock>>) -> Response {
 }
 
 async fn get_log(State(mock): State<Arc<Mock>>) -> Json<Value> {
-    Json(json!({"now_ms": mock.log.now_ms(), "total": mock.log.total(), "requests": mock.log.records()}))
+    Json(json!({"now_ms": mock.log.now_ms(), "total": mock.log.total(), "requests": mock.log.records(),
+        "memory_requests": mock.memory_log.records()}))
 }
 
 /// Serves until `shutdown` is ready; connections under way are dropped then.
@@ -106,7 +107,12 @@ impl MockLlm {
         format!("http://{}/v1", self.address)
     }
 
-    /// What it was asked so far, oldest first.
+    /// What it was asked so far besides turns, such as summaries, oldest first.
+    pub fn memory_requests(&self) -> Vec<RequestRecord> {
+        self.mock.memory_log.records()
+    }
+
+    /// What it was asked so far as turns, oldest first.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.mock.log.records()
     }

@@ -33,6 +33,8 @@ pub(crate) struct Reply {
     pub(crate) reset: Reset,
     pub(crate) guard: Guard,
     pub(crate) began: Instant,
+    /// Counts requests with this text.
+    pub(crate) attempt: u32,
 }
 
 enum Phase {
@@ -80,7 +82,9 @@ impl Reply {
             match self.behaviour.fault.filter(|fault| fault.is_mid_stream()) {
                 Some(fault) => Phase::Fault(fault),
                 None => {
-                    self.end("stop", now, &mut out);
+                    let calls = &self.behaviour.tool_calls;
+                    self.chunks.calls(calls, self.attempt, &mut out);
+                    self.end(wire::finish_reason(calls), now, &mut out);
                     Phase::Over
                 }
             }

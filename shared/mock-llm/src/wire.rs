@@ -1,6 +1,6 @@
 //! The bytes of chat completion chunks. Built by gluing: the mock runs beside what it measures and must cost nothing.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
 pub(crate) const COMMENT: &[u8] = b": still here\n\n";
@@ -40,6 +40,30 @@ impl Chunks {
         out.extend_from_slice(TAIL);
     }
 
+    /// Calls of tools, as OpenAI sends them: each begins with its name, then its arguments come bit by bit, and those of
+    /// several calls in turn.
+    pub(crate) fn calls(&self, calls: &[(String, String)], attempt: u32, out: &mut Vec<u8>) {
+        let mut piece = |call: Value| {
+            let choice = json!([{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null}]);
+            out.extend_from_slice(
+                format!("data: {{\"id\":\"chatcmpl-mock\",\"model\":{},\"choices\":{choice}}}\n\n", self.model)
+                    .as_bytes(),
+            );
+        };
+        for (index, (name, _)) in calls.iter().enumerate() {
+            let function = json!({"name": name, "arguments": ""});
+            piece(json!({"index": index, "id": call_id(attempt, index), "type": "function", "function": function}));
+        }
+        let mut rests: Vec<&str> = calls.iter().map(|(_, arguments)| arguments.as_str()).collect();
+        while rests.iter().any(|rest| !rest.is_empty()) {
+            for (index, rest) in rests.iter_mut().enumerate().filter(|(_, rest)| !rest.is_empty()) {
+                let (bit, later) = rest.split_at(rest.ceil_char_boundary(CALL_BIT));
+                piece(json!({"index": index, "function": {"arguments": bit}}));
+                *rest = later;
+            }
+        }
+    }
+
     /// The finish reason, the usage when asked for, and `[DONE]`.
     pub(crate) fn end(&self, finish_reason: &str, usage: Option<Usage>, out: &mut Vec<u8>) {
         let common = format!(
@@ -59,17 +83,36 @@ impl Chunks {
     }
 
     /// The whole reply as one JSON object, for requests without `stream`.
-    pub(crate) fn completion(&self, text: &str, finish_reason: &str, usage: Usage) -> Vec<u8> {
+    pub(crate) fn completion(&self, text: &str, calls: &[(String, String)], attempt: u32, usage: Usage) -> Vec<u8> {
+        let mut message = json!({"role": "assistant", "content": text});
+        if !calls.is_empty() {
+            let call = |(index, (name, arguments)): (usize, &(String, String))| {
+                let function = json!({"name": name, "arguments": arguments});
+                json!({"id": call_id(attempt, index), "type": "function", "function": function})
+            };
+            message["tool_calls"] = calls.iter().enumerate().map(call).collect();
+        }
         format!(
             "{{\"id\":\"chatcmpl-mock\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":{},\"choices\":\
-             [{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{}}},\"finish_reason\":\"{finish_reason}\"}}],\
-             \"usage\":{}}}",
+             [{{\"index\":0,\"message\":{message},\"finish_reason\":\"{}\"}}],\"usage\":{}}}",
             self.model,
-            json!(text),
+            finish_reason(calls),
             usage.json()
         )
         .into_bytes()
     }
+}
+
+/// Bytes of arguments in one piece of a call.
+const CALL_BIT: usize = 7;
+
+/// Why a reply with these calls ends.
+pub(crate) fn finish_reason(calls: &[(String, String)]) -> &'static str {
+    if calls.is_empty() { "stop" } else { "tool_calls" }
+}
+
+fn call_id(attempt: u32, index: usize) -> String {
+    format!("call_mock_{attempt}_{index}")
 }
 
 /// Tokens of a reply. The mock counts a message of the prompt as one token per four bytes, and one at least.

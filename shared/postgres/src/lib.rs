@@ -2,17 +2,23 @@
 //!
 //! - [`Database`]: how to reach it, a small pool, what becomes of broken connections, its migrations.
 //! - [`PostgresStore`]: the durable record.
+//! - [`PostgresCircuits`]: which providers are not asked for a while.
 //! - [`PostgresTurns`]: claims, checkpoints and the reply log.
+//! - [`PostgresUsers`]: all that is stored of a user, for operators; sessions that have grown old.
 
+mod circuits;
 mod database;
 mod log;
 mod store;
 mod text;
 mod turns;
+mod users;
 
 pub use self::{
+    circuits::PostgresCircuits,
     database::{Database, SchemaError, migrations},
     log::{LogOptions, LogStats, Role},
     store::PostgresStore,
     turns::PostgresTurns,
+    users::PostgresUsers,
 };

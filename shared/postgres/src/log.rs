@@ -34,6 +34,7 @@ mod tail;
 mod tail_queries;
 mod writer;
 
+pub(crate) use self::options::RetryWait;
 pub(crate) use self::{
     facts::{Fact, Notice, TURNS_CHANNEL},
     flusher::Flusher,

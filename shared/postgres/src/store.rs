@@ -17,6 +17,9 @@
 //!
 //! A row belongs to the user who was named first; an event of another user is refused, and no read finds it.
 
+mod admission;
+mod branches;
+mod headings;
 mod message_submitted;
 mod messages;
 mod page_builder;
@@ -25,25 +28,31 @@ mod requests;
 mod session_changed;
 mod session_deleted;
 mod sessions;
+mod summaries;
 mod tasks;
-mod values;
+mod usage;
+pub(crate) mod values;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_shared::{
     SessionId, TaskId, UserId,
-    event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
     message::Message,
     page::{Page, PageRequest},
     port::{
         PortError,
-        store::{Lookup, Store, StoredTask},
+        store::{Admission, Lookup, Store, StoredTask, StoredTurn, TurnOf},
     },
     session::Session,
+    summary::StoredSummary,
+    usage::{UsageQuery, UsageReport},
 };
 use sqlx::PgConnection;
 
+use self::messages::Branches;
+pub(crate) use self::session_deleted::record as record_deleted;
 use crate::{Database, database::unavailable};
 
 /// Whoever asks whether a service is ready does not wait as long as a call that has work to do.
@@ -80,6 +89,14 @@ impl Store for PostgresStore {
         self.database.run(event, |connection, event| Box::pin(reply_completed::record(connection, event))).await
     }
 
+    async fn record_summary_made(&self, event: &SummaryMade) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(summaries::record(connection, event))).await
+    }
+
+    async fn record_heading_made(&self, event: &HeadingMade) -> Result<(), PortError> {
+        self.database.run(event, |connection, event| Box::pin(headings::record(connection, event))).await
+    }
+
     async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError> {
         self.database
             .run(&(user, session), |connection, (user, session)| Box::pin(sessions::find(connection, user, *session)))
@@ -100,7 +117,55 @@ impl Store for PostgresStore {
     ) -> Result<Page<Message>, PortError> {
         self.database
             .run(&(user, session, page), |connection, (user, session, page)| {
-                Box::pin(messages::list(connection, user, *session, page))
+                Box::pin(messages::list(connection, user, *session, Branches::Current, page))
+            })
+            .await
+    }
+
+    async fn messages_of_all_branches(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, PortError> {
+        self.database
+            .run(&(user, session, page), |connection, (user, session, page)| {
+                Box::pin(messages::list(connection, user, *session, Branches::All, page))
+            })
+            .await
+    }
+
+    async fn admission(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        recent: &[TaskId],
+        limit: u32,
+    ) -> Result<Admission, PortError> {
+        self.database
+            .run(&(user, session, recent, limit), |connection, (user, session, recent, limit)| {
+                Box::pin(admission::find(connection, user, *session, recent, *limit))
+            })
+            .await
+    }
+
+    async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
+        self.database
+            .run(&(user, session, turn), |connection, (user, session, turn)| {
+                Box::pin(branches::find(connection, user, *session, *turn))
+            })
+            .await
+    }
+
+    async fn summary(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        version: Option<u32>,
+    ) -> Result<Lookup<StoredSummary>, PortError> {
+        self.database
+            .run(&(user, session, version), |connection, (user, session, version)| {
+                Box::pin(summaries::find(connection, user, *session, *version))
             })
             .await
     }
@@ -108,6 +173,12 @@ impl Store for PostgresStore {
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         self.database
             .run(&(user, task), |connection, (user, task)| Box::pin(tasks::find(connection, user, *task)))
+            .await
+    }
+
+    async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError> {
+        self.database
+            .run(&(user, query), |connection, (user, query)| Box::pin(usage::report(connection, user, query)))
             .await
     }
 

@@ -10,6 +10,7 @@ mod finish;
 mod hold;
 mod notice;
 pub(crate) mod row;
+mod spent;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parlance_shared::{
     Lifecycle, SessionId, TaskId, UserId,
+    budget::Spent,
     cursor::Cursor,
     port::{
         PortError,
@@ -33,6 +35,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use self::{cancel::delete_in, notice::send};
 use crate::{
     Database,
     log::{
@@ -50,6 +53,8 @@ pub struct PostgresTurns {
     worker: Option<Worker>,
     reader: Option<Follow>,
     busy: Arc<Notify>,
+    /// What is known of providers may have changed.
+    circuit_news: Arc<Notify>,
     counters: Arc<Counters>,
 }
 
@@ -81,7 +86,7 @@ impl PostgresTurns {
             held: worker.as_ref().map(|worker| Arc::clone(&worker.held)),
             busy: Arc::clone(&busy),
         });
-        let turns = Self { database, process, worker, reader, busy, counters };
+        let turns = Self { database, process, worker, reader, busy, circuit_news: Arc::default(), counters };
         turns.run(lifecycle);
         turns
     }
@@ -112,8 +117,14 @@ impl PostgresTurns {
             claims: self.worker.as_ref().map(|worker| Arc::clone(&worker.held)),
             readers: self.reader.as_ref().map(|reader| (Arc::clone(&reader.registry), Arc::clone(&reader.inbox))),
             busy: Arc::clone(&self.busy),
+            circuit_news: Arc::clone(&self.circuit_news),
         };
         lifecycle.spawn(listener.run(lifecycle.clone()));
+    }
+
+    /// The database, and what fires when the rows of circuits may have changed. For one listener.
+    pub(crate) fn circuit_news(&self) -> (Database, Arc<Notify>) {
+        (self.database.clone(), Arc::clone(&self.circuit_news))
     }
 
     /// What the log did so far in this process.
@@ -191,8 +202,14 @@ impl Turns for PostgresTurns {
         cancel::request_cancel(self, user, task).await
     }
 
-    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
-        cancel::interrupt(self, user, session, before).await
+    async fn interrupt(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        by: TaskId,
+        before: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, PortError> {
+        cancel::interrupt(self, user, session, by, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {
@@ -214,6 +231,10 @@ impl Turns for PostgresTurns {
 
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError> {
         view::task(self, user, task).await
+    }
+
+    async fn spent(&self, user: &UserId, since: DateTime<Utc>) -> Result<Spent, PortError> {
+        spent::spent(self, user, since).await
     }
 
     async fn active(&self) -> Result<u64, PortError> {

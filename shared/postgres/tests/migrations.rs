@@ -150,12 +150,13 @@ async fn a_service_says_what_it_lacks_until_it_has_it() {
 
 /// What makes a database as it was before the latest migration.
 const UNDO_LATEST: &str = "
-    DROP TABLE branches, summaries, provider_circuits;
-    DROP INDEX tasks_waiting, tasks_by_user;
-    ALTER TABLE turns DROP COLUMN details;
+    DROP TABLE branches, summaries, provider_circuits, erased_users;
+    DROP INDEX tasks_waiting, tasks_by_user, turns_by_user, turns_of_user, checkpoints_of_user, sessions_of_user,
+        sessions_by_age;
+    ALTER TABLE turns DROP COLUMN details, DROP COLUMN cost_micro_usd;
     ALTER TABLE tasks DROP COLUMN details, DROP COLUMN cost_micro_usd;
     ALTER TABLE messages DROP COLUMN input;
-    ALTER TABLE checkpoints DROP COLUMN interrupted_before;
+    ALTER TABLE checkpoints DROP COLUMN interrupted_before, DROP COLUMN interrupted_by;
     ALTER TABLE sessions DROP COLUMN strategy, DROP COLUMN strategy_rev;
     DELETE FROM schema_migrations WHERE version = 7";
 
@@ -216,9 +217,8 @@ async fn the_services_role_can_do_no_more_than_its_work() {
         "DROP TABLE messages",
         "TRUNCATE messages",
         "TRUNCATE reply_log_0",
-        "DELETE FROM users",
         "DELETE FROM sessions",
-        "DELETE FROM tasks",
+        "DELETE FROM checkpoints",
         "DELETE FROM turns",
         "SELECT checksum FROM schema_migrations",
         "DELETE FROM schema_migrations",

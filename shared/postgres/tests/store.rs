@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use parlance_conformance::store as suite;
+use parlance_postgres::Role;
 use parlance_shared::{
     UserId,
     page::{PagePosition, PageRequest},
@@ -17,6 +18,7 @@ use sqlx::AssertSqlSafe;
 use support::{
     TestDatabase, connect,
     events::{deleted, reply, request},
+    process::Process,
     record::dump,
     server,
 };
@@ -47,6 +49,9 @@ conforms!(
     events_of_another_user_are_refused_and_leave_nothing,
     a_deleted_session_stays_deleted,
     a_session_can_be_deleted_before_it_is_known,
+    every_version_of_a_summary_is_stored_once,
+    summaries_of_a_deleted_session_are_gone,
+    a_found_heading_never_replaces_the_owners,
     each_field_keeps_its_latest_change,
     the_earliest_and_latest_events_date_a_session,
     a_task_is_read_as_it_ended,
@@ -60,8 +65,18 @@ conforms!(
     pages_of_sessions_are_stable_while_others_come,
     messages_are_listed_oldest_first,
     pages_of_messages_are_stable_while_others_come,
+    a_branch_takes_the_place_of_what_it_covers,
+    pages_of_a_branch_are_stable,
+    a_turn_is_found_whole,
     long_texts_come_back_whole,
     text_of_any_script_comes_back_unchanged,
+    a_deleted_session_was_used_all_the_same,
+    days_begin_at_midnight_utc,
+    pages_of_usage_hold_every_group_once,
+    speed_and_patience_are_measured_where_they_are_known,
+    usage_is_grouped_and_nobody_elses,
+    usage_is_the_same_after_duplicates_and_replays,
+    what_has_no_price_costs_an_unknown_amount,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,6 +105,22 @@ conforms_for_operators!(
     requests_are_found_by_session_task_and_time,
     deleted_sessions_have_no_requests,
 );
+
+macro_rules! conforms_beside_turns {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(database) = shared().await else { return };
+                let process = Process::start(&database, Role::Both);
+                suite::$name(Arc::new(database.store()), process.turns.clone()).await;
+                process.kill().await;
+            }
+        )*
+    };
+}
+
+conforms_beside_turns!(admission_counts_what_no_end_is_known_of, admission_is_the_owners);
 
 #[tokio::test]
 async fn nothing_of_what_was_said_is_left_in_a_deleted_session() {

@@ -116,7 +116,13 @@ mod one_process {
         an_end_is_final
         a_cancel_before_the_work_ends_it
         a_cancel_reaches_the_worker_and_outlives_it
-        earlier_text_is_handed_on
+        an_interrupt_reaches_the_turn_that_runs
+    an_interrupt_reaches_turns_that_wait
+    an_interrupt_outlives_the_worker
+    an_interrupt_counts_once
+    an_interrupt_leaves_reopened_turns_alone
+    an_interrupt_is_the_owners
+    earlier_text_is_handed_on
         checkpoints_are_compared_and_swapped
         tenants_are_apart
         a_deleted_session_stays_deleted
@@ -125,7 +131,10 @@ mod one_process {
         an_earlier_replay_reopens_nothing_again
         a_completed_or_cancelled_task_stays_ended
         a_reopened_task_resets_its_readers
+        a_reopened_task_counts_by_its_last_end
+        what_ended_counts_once_against_its_owner
         a_reader_sees_a_task_from_queued_to_done
+        calls_of_tools_resume_exactly
         every_cursor_resumes_exactly
         a_new_attempt_resets_readers
         a_reader_ahead_of_a_crash_is_reset
@@ -143,6 +152,7 @@ mod worker_and_reader_apart {
         tenants_are_apart
         a_reopened_task_resets_its_readers
         a_reader_sees_a_task_from_queued_to_done
+        calls_of_tools_resume_exactly
         every_cursor_resumes_exactly
         a_new_attempt_resets_readers
         a_reader_ahead_of_a_crash_is_reset

@@ -10,6 +10,9 @@ use parlance_shared::{port::bus::Bus as _, topology};
 
 use support::{MAIN, Process, event, next_is, project, publish};
 
+/// Three topics, and a topic of dead letters, its subscription and a main subscription for each of four.
+const RESOURCES: usize = 3 + 4 * 3;
+
 fn states(report: &Report) -> Vec<State> {
     report.resources.iter().map(|resource| resource.state).collect()
 }
@@ -19,17 +22,16 @@ async fn it_is_planned_made_once_and_in_order_from_then_on() {
     let Some(process) = Process::on_emulator(&project()).await else { return };
     let options = SetupOptions::default();
     let plan = process.bus.plan(&topology::ALL, &options).await.unwrap();
-    // Two topics, and a topic, a subscription and a main subscription for each of three.
-    assert_eq!(states(&plan), [State::Missing; 11]);
+    assert_eq!(states(&plan), [State::Missing; RESOURCES]);
     assert!(!plan.is_in_order());
     assert!(plan.to_string().contains("subscription llm-worker: missing"), "{plan}");
     let made = process.bus.apply(&topology::ALL, &options).await.unwrap();
-    assert_eq!(states(&made), [State::Created; 11]);
+    assert_eq!(states(&made), [State::Created; RESOURCES]);
     for report in [process.bus.plan(&topology::ALL, &options).await, process.bus.apply(&topology::ALL, &options).await]
     {
         let report = report.unwrap();
         assert!(report.is_in_order(), "{report}");
-        assert_eq!(states(&report), [State::InOrder; 11]);
+        assert_eq!(states(&report), [State::InOrder; RESOURCES]);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["resources"][0]["kind"], "topic");
         assert_eq!(json["resources"][0]["state"], "in_order");

@@ -2,12 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parlance_postgres::{Database, LogOptions, PostgresStore, PostgresTurns, Role, SchemaError};
+use parlance_postgres::{
+    Database, LogOptions, PostgresCircuits, PostgresStore, PostgresTurns, PostgresUsers, Role, SchemaError,
+};
 use parlance_pubsub::{PubSubBus, PubSubOptions};
 use parlance_shared::{
     Clock, Lifecycle,
     id_mint::IdMint,
-    port::bus::Bus as _,
+    port::{
+        bus::Bus as _,
+        circuits::{CircuitPolicy, Circuits},
+    },
     settings::{DatabaseSettings, PostgresSettings, PubSubSettings, Settings},
     topology,
 };
@@ -49,6 +54,16 @@ impl Cloud {
     /// Claims, checkpoints and the reply log, for a process that claims and writes, or reads, or both.
     pub fn turns(&self, role: Role, lifecycle: &Lifecycle) -> Arc<PostgresTurns> {
         Arc::new(PostgresTurns::start(self.database.clone(), lifecycle, LogOptions::new(role)))
+    }
+
+    /// What the workers know of providers, for one that has these turns.
+    pub fn circuits(&self, turns: &PostgresTurns, policy: CircuitPolicy, lifecycle: &Lifecycle) -> Arc<dyn Circuits> {
+        Arc::new(PostgresCircuits::start(turns, lifecycle, policy))
+    }
+
+    /// What grows old.
+    pub fn retention(&self) -> Arc<PostgresUsers> {
+        Arc::new(PostgresUsers::new(self.database.clone()))
     }
 
     /// Makes and recognises ids by the secret that all instances share.

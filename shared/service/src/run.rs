@@ -49,9 +49,6 @@ async fn live<F: Future<Output = Result<(), StartError>>>(
 ) -> Result<(), String> {
     let stopped = stop_signal::listen().map_err(|error| StartError::Signals(error).to_string())?;
     telemetry::start(settings.environment, &settings.log_levels)?;
-    for name in &settings.unsupported {
-        warn!(setting = name, "is set, but this version does not use it");
-    }
     let (listener, address) = listen(&settings).await.map_err(|error| error.to_string())?;
     let lifecycle = Lifecycle::new();
     start(Start { settings, lifecycle: lifecycle.clone(), listener }).await.map_err(|error| error.to_string())?;

@@ -15,6 +15,7 @@ mod answer;
 mod backoff;
 mod dead_letters;
 mod ensure;
+pub(crate) mod forget;
 mod hand_off;
 mod janitor;
 mod lease;

@@ -66,6 +66,11 @@ impl Database {
         self.writer.write(Lane::Background, job, |_| ()).await
     }
 
+    /// Moves all commits into the database file and empties the log of them. False when somebody was reading just now.
+    pub(crate) async fn checkpoint(&self) -> Result<bool, PortError> {
+        self.writer.checkpoint().await
+    }
+
     /// A connection that sees all that is committed and can't write.
     pub(crate) async fn read(&self) -> Result<PoolConnection<Sqlite>, PortError> {
         self.readers.acquire().await.map_err(port_error)

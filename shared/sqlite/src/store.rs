@@ -11,31 +11,39 @@
 //!
 //! A row belongs to the user who was named first; an event of another user is refused, and no read finds it.
 
+mod admission;
+mod branches;
+mod headings;
 mod messages;
 mod page_builder;
-mod record;
+pub(crate) mod record;
 mod requests;
 mod sessions;
+mod summaries;
 mod tasks;
+mod usage;
 mod users;
-mod values;
+pub(crate) mod values;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_shared::{
     SessionId, TaskId, UserId,
-    event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
     message::Message,
     page::{Page, PageRequest},
     port::{
         PortError,
-        store::{Lookup, Store, StoredTask},
+        store::{Admission, Lookup, Store, StoredTask, StoredTurn, TurnOf},
     },
     session::Session,
+    summary::StoredSummary,
+    usage::{UsageQuery, UsageReport},
 };
 use sqlx::SqliteConnection;
 
+use self::messages::Branches;
 use crate::{Database, database::port_error};
 
 /// How long the readiness check may wait for a reader or its turn to write.
@@ -80,6 +88,16 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn record_summary_made(&self, event: &SummaryMade) -> Result<(), PortError> {
+        let event = event.clone();
+        self.database.write_in_background(async move |connection| summaries::record(connection, &event).await).await
+    }
+
+    async fn record_heading_made(&self, event: &HeadingMade) -> Result<(), PortError> {
+        let event = event.clone();
+        self.database.write_in_background(async move |connection| headings::record(connection, &event).await).await
+    }
+
     async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError> {
         let mut connection = self.database.read().await?;
         sessions::find(&mut connection, user, session).await.map_err(port_error)
@@ -97,12 +115,53 @@ impl Store for SqliteStore {
         page: &PageRequest,
     ) -> Result<Page<Message>, PortError> {
         let mut connection = self.database.read().await?;
-        messages::list(&mut connection, user, session, page).await.map_err(port_error)
+        messages::list(&mut connection, user, session, Branches::Current, page).await.map_err(port_error)
+    }
+
+    async fn messages_of_all_branches(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, PortError> {
+        let mut connection = self.database.read().await?;
+        messages::list(&mut connection, user, session, Branches::All, page).await.map_err(port_error)
+    }
+
+    async fn admission(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        recent: &[TaskId],
+        limit: u32,
+    ) -> Result<Admission, PortError> {
+        let mut connection = self.database.read().await?;
+        admission::find(&mut connection, user, session, recent, limit).await.map_err(port_error)
+    }
+
+    async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
+        let mut connection = self.database.read().await?;
+        branches::find(&mut connection, user, session, turn).await.map_err(port_error)
+    }
+
+    async fn summary(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        version: Option<u32>,
+    ) -> Result<Lookup<StoredSummary>, PortError> {
+        let mut connection = self.database.read().await?;
+        summaries::find(&mut connection, user, session, version).await.map_err(port_error)
     }
 
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         let mut connection = self.database.read().await?;
         tasks::find(&mut connection, user, task).await.map_err(port_error)
+    }
+
+    async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError> {
+        let mut connection = self.database.read().await?;
+        usage::report(&mut connection, user, query).await.map_err(port_error)
     }
 
     async fn ready(&self) -> Result<(), PortError> {

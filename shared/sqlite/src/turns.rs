@@ -14,7 +14,8 @@ mod hub;
 mod live;
 mod reopen;
 mod reply_log;
-mod row;
+pub(crate) mod row;
+mod spent;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use chrono::{DateTime, Utc};
 
 use parlance_shared::{
     Lifecycle, SessionId, TaskId, UserId,
+    budget::Spent,
     port::{
         PortError,
         turns::{
@@ -34,8 +36,8 @@ use parlance_shared::{
     task::Task,
 };
 
-use self::hub::Hub;
-use crate::Database;
+pub(crate) use self::{cancel::delete_in, hub::Hub};
+use crate::{Database, SqliteUsers};
 
 /// The embedded [`Turns`] and [`parlance_shared::port::reply_log::ReplyLog`]. Clones share the live text.
 #[derive(Clone)]
@@ -51,6 +53,11 @@ impl SqliteTurns {
         lifecycle.spawn(flush::run(turns.clone(), lifecycle.clone()));
         lifecycle.spawn(expire::run(turns.clone(), lifecycle.stopping().clone()));
         turns
+    }
+
+    /// All that is stored of a user, beside the turns that run here.
+    pub fn users(&self) -> SqliteUsers {
+        SqliteUsers::beside(self.database.clone(), Arc::clone(&self.hub))
     }
 }
 
@@ -90,8 +97,14 @@ impl Turns for SqliteTurns {
         cancel::request_cancel(self, user.clone(), task).await
     }
 
-    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
-        cancel::interrupt(self, user.clone(), session, before).await
+    async fn interrupt(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        by: TaskId,
+        before: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, PortError> {
+        cancel::interrupt(self, user.clone(), session, by, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {
@@ -113,6 +126,10 @@ impl Turns for SqliteTurns {
 
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError> {
         view::task(self, user, task).await
+    }
+
+    async fn spent(&self, user: &UserId, since: DateTime<Utc>) -> Result<Spent, PortError> {
+        spent::spent(self, user, since).await
     }
 
     async fn active(&self) -> Result<u64, PortError> {

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 use chrono::DateTime;
 use parlance_conformance::store as suite;
 use parlance_shared::{
-    MessageId, SessionId, TaskId, UserId,
+    Lifecycle, MessageId, SessionId, TaskId, UserId,
     event::{MessageSubmitted, ReplyCompleted, SessionDeleted, Strategy},
     id::PrefixedId as _,
     page::PageRequest,
@@ -17,7 +17,7 @@ use parlance_shared::{
     },
     task::{Status, Task, Timings},
 };
-use parlance_sqlite::{Database, DatabaseOptions, SqliteStore};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteStore, SqliteTurns};
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -46,6 +46,9 @@ conforms!(
     events_of_another_user_are_refused_and_leave_nothing,
     a_deleted_session_stays_deleted,
     a_session_can_be_deleted_before_it_is_known,
+    every_version_of_a_summary_is_stored_once,
+    summaries_of_a_deleted_session_are_gone,
+    a_found_heading_never_replaces_the_owners,
     each_field_keeps_its_latest_change,
     the_earliest_and_latest_events_date_a_session,
     a_task_is_read_as_it_ended,
@@ -59,8 +62,18 @@ conforms!(
     pages_of_sessions_are_stable_while_others_come,
     messages_are_listed_oldest_first,
     pages_of_messages_are_stable_while_others_come,
+    a_branch_takes_the_place_of_what_it_covers,
+    pages_of_a_branch_are_stable,
+    a_turn_is_found_whole,
     long_texts_come_back_whole,
     text_of_any_script_comes_back_unchanged,
+    a_deleted_session_was_used_all_the_same,
+    days_begin_at_midnight_utc,
+    pages_of_usage_hold_every_group_once,
+    speed_and_patience_are_measured_where_they_are_known,
+    usage_is_grouped_and_nobody_elses,
+    usage_is_the_same_after_duplicates_and_replays,
+    what_has_no_price_costs_an_unknown_amount,
 );
 
 macro_rules! conforms_for_operators {
@@ -89,6 +102,21 @@ async fn any_order_and_any_number_of_times_end_the_same() {
     let ((_first, in_order), (_second, shuffled)) = (open(one.path()).await, open(other.path()).await);
     suite::any_order_and_any_number_of_times_end_the_same(in_order, shuffled).await;
 }
+
+macro_rules! conforms_beside_turns {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let folder = TempDir::new().unwrap();
+                let (database, store) = open(folder.path()).await;
+                suite::$name(store, Arc::new(SqliteTurns::start(database, &Lifecycle::new()))).await;
+            }
+        )*
+    };
+}
+
+conforms_beside_turns!(admission_counts_what_no_end_is_known_of, admission_is_the_owners);
 
 fn request(user: &UserId, content: &str) -> MessageSubmitted {
     MessageSubmitted {
@@ -232,6 +260,22 @@ async fn the_lists_are_read_by_their_indexes() {
              WHERE m.session_id = ?1 AND m.user_id = ?2 AND (m.sorts_at, m.id) > (?3, ?4)
              ORDER BY m.sorts_at, m.id LIMIT ?5",
             "messages_by_session (session_id=? AND ",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT m.content, t.status FROM messages AS m JOIN tasks AS t ON t.id = m.task_id
+             WHERE m.session_id = ?1 AND m.user_id = ?2 AND (m.sorts_at, m.id) > (?3, ?4)
+               AND (?6 OR NOT EXISTS (SELECT 1 FROM branches AS b
+                    WHERE b.session_id = m.session_id AND b.from_at <= t.accepted_at AND t.accepted_at < b.at))
+             ORDER BY m.sorts_at, m.id LIMIT ?5",
+            "branches_by_session (session_id=? AND from_at<?",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE session_id = ?1 AND user_id = ?2 AND status = 'queued'",
+            "tasks_waiting (session_id=?)",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT task_id FROM turns WHERE session_id = ?1 AND +user_id = ?2 AND finished_at IS NULL",
+            "turns_unfinished (session_id=?)",
         ),
         (
             "EXPLAIN QUERY PLAN SELECT m.content, t.status FROM messages AS m

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use cloudevents::Event;
 
 use super::PortError;
-use crate::replay::Replay;
+use crate::{UserId, replay::Replay};
 
 /// A named stream of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,6 +186,13 @@ pub trait BusAdmin: Send + Sync + 'static {
     /// Makes the subscription stand at `to`: retained messages published at or after it are delivered (again), earlier
     /// ones count as done. Dead letters stay where they are. Gives the number of messages now waiting, if the bus knows.
     async fn seek(&self, subscription: Subscription, to: DateTime<Utc>) -> Result<Option<u64>, PortError>;
+
+    /// Forgets all messages of a user that were published until `until`: those that wait, those that are kept for a replay, and
+    /// dead letters. Gives their number; `None` where a bus can't take back what was published: there it goes when the bus'
+    /// retention ends, and dead letters are to be looked through.
+    async fn forget_user(&self, _user: &UserId, _until: DateTime<Utc>) -> Result<Option<u64>, PortError> {
+        Ok(None)
+    }
 }
 
 /// One look through the dead letters of a subscription. What is neither redriven nor discarded stays; a bus that hands

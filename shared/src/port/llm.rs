@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    UserId,
     content::{ContentPart, ToolCall},
     task::Usage,
 };
@@ -28,7 +29,7 @@ pub type LlmStream = BoxStream<'static, Result<LlmEvent, LlmError>>;
 /// Which provider is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderInfo {
-    /// `openai-compatible` or `offline`.
+    /// A stable name: `openai-compatible`, `fallback-1` and so on for those that are asked when it fails, or `offline`.
     pub provider: String,
     /// The model used when a request names none.
     pub model: String,
@@ -37,7 +38,7 @@ pub struct ProviderInfo {
 }
 
 /// What the model is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// The model; the provider's default when null.
     pub model: Option<String>,
@@ -45,6 +46,19 @@ pub struct Prompt {
     pub messages: Vec<PromptMessage>,
     /// What is passed through.
     pub options: PromptOptions,
+    /// Whose replies may answer it again; none for a prompt that is always asked anew.
+    pub scope: Option<PromptScope>,
+}
+
+/// Where a reply may be used again for the same prompt: never for another user, nor under another version of the template.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct PromptScope {
+    /// Who asks.
+    pub user: UserId,
+    /// The name of the template for the instructions.
+    pub template: String,
+    /// Which version of it.
+    pub version: String,
 }
 
 /// What a provider is given as it came; what it does not take it refuses.
@@ -159,7 +173,7 @@ pub enum LlmErrorKind {
     EmptyReply,
     /// It said more than the limit.
     ReplyTooLong,
-    /// It does not accept our key (401, 403).
+    /// It does not accept our key (401, 403), or the account has nothing left to pay with (402).
     Unauthorized,
     /// It does not know the model (404).
     UnknownModel,
@@ -169,6 +183,10 @@ pub enum LlmErrorKind {
     ContextTooLong,
     /// Its content filter refused.
     ContentRefused,
+    /// The model takes no images.
+    ImagesNotSupported,
+    /// The model calls no tools.
+    ToolsNotSupported,
 }
 
 impl LlmErrorKind {
@@ -190,10 +208,12 @@ impl LlmErrorKind {
             Self::Rejected => "provider_rejected",
             Self::ContextTooLong => "context_too_long",
             Self::ContentRefused => "content_refused",
+            Self::ImagesNotSupported => "images_not_supported",
+            Self::ToolsNotSupported => "tools_not_supported",
         }
     }
 
-    /// Whether another attempt may succeed.
+    /// Whether another attempt may succeed with the same provider.
     pub fn is_retryable(self) -> bool {
         !matches!(
             self,
@@ -203,7 +223,39 @@ impl LlmErrorKind {
                 | Self::Rejected
                 | Self::ContextTooLong
                 | Self::ContentRefused
+                | Self::ImagesNotSupported
+                | Self::ToolsNotSupported
         )
+    }
+
+    /// Whether another provider may do better. Not what the conversation itself is the cause of.
+    pub fn may_pass_elsewhere(self) -> bool {
+        let is_the_providers = matches!(
+            self,
+            Self::Unauthorized | Self::UnknownModel | Self::ImagesNotSupported | Self::ToolsNotSupported
+        );
+        is_the_providers || self.is_retryable()
+    }
+
+    /// What it says of the provider's health: `Some(false)` when others would fail as well, `Some(true)` when it was well
+    /// enough to answer, `None` when that is not known.
+    pub fn provider_is_well(self) -> Option<bool> {
+        match self {
+            Self::Unreachable
+            | Self::Unavailable
+            | Self::RateLimited
+            | Self::FirstTokenTimeout
+            | Self::Stalled
+            | Self::ReplyTimeout
+            | Self::StreamCut
+            | Self::BadResponse
+            | Self::Unauthorized => Some(false),
+            Self::EmptyReply | Self::ReplyTooLong | Self::Rejected | Self::ContextTooLong | Self::ContentRefused => {
+                Some(true)
+            }
+            // Perhaps nothing was asked at all, or something else answered.
+            Self::UnknownModel | Self::ImagesNotSupported | Self::ToolsNotSupported => None,
+        }
     }
 
     /// The sentence for the person who waits for the reply.
@@ -224,6 +276,8 @@ impl LlmErrorKind {
             Self::Rejected => "The language model did not accept the request.",
             Self::ContextTooLong => "The conversation is longer than the language model can read.",
             Self::ContentRefused => "The language model refused to answer this message.",
+            Self::ImagesNotSupported => "The language model can't read images: send the message without them.",
+            Self::ToolsNotSupported => "The language model can't call tools: send the message without them.",
         }
     }
 }

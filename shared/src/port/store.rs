@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::PortError;
 use crate::{
     MessageId, SessionId, TaskId, UserId,
-    event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, Strategy, SummaryMade},
     message::Message,
     page::{Page, PageRequest},
     session::Session,
+    summary::StoredSummary,
     task::{Status, Task},
+    usage::{UsageQuery, UsageReport},
 };
 
 /// What a look-up found.
@@ -35,6 +37,40 @@ pub struct StoredTask {
     pub fingerprint: Option<String>,
 }
 
+/// What decides whether a message is accepted into a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The session was deleted.
+    pub deleted: bool,
+    /// What its messages do while a reply runs, unless they say so themselves.
+    pub strategy: Option<Strategy>,
+    /// Turns that wait or run.
+    pub waiting: Vec<TaskId>,
+    /// A message that is accepted now is accepted after this, whatever the clock says: it follows all that waits, and
+    /// what was interrupted before it.
+    pub latest: Option<DateTime<Utc>>,
+}
+
+/// Which turn of a session is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnOf {
+    /// That of this task.
+    Task(TaskId),
+    /// That of this user's message; the latest, if it was asked several times.
+    Message(MessageId),
+}
+
+/// A turn of a conversation, as the durable record has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTurn {
+    /// What was asked.
+    pub message: MessageSubmitted,
+    /// The task whose turn stands in for this one.
+    pub superseded_by: Option<TaskId>,
+    /// No later message of the session is known.
+    pub is_last: bool,
+}
+
 /// Writes events into the durable record and reads it.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -47,15 +83,50 @@ pub trait Store: Send + Sync + 'static {
     /// The reply, usage, timings and final state of a task.
     async fn record_reply_completed(&self, event: &ReplyCompleted) -> Result<(), PortError>;
 
+    /// A version of a session's summary. Each is stored once; nothing is kept of a deleted session.
+    async fn record_summary_made(&self, event: &SummaryMade) -> Result<(), PortError>;
+    /// A heading that was found for a session. The first one stays, and goes before nothing that its owner ever set, a
+    /// cleared heading included, whatever the order of events.
+    async fn record_heading_made(&self, event: &HeadingMade) -> Result<(), PortError>;
+
     /// One session.
     async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError>;
     /// The user's sessions, newest first.
     async fn sessions(&self, user: &UserId, page: &PageRequest) -> Result<Page<Session>, PortError>;
-    /// The session's messages, oldest first. Empty when the session is unknown or deleted.
+    /// The messages of the session's current branch, oldest first: without those that later turns stand in for. Empty when
+    /// the session is unknown or deleted.
     async fn messages(&self, user: &UserId, session: SessionId, page: &PageRequest)
     -> Result<Page<Message>, PortError>;
+    /// The messages of all its branches, oldest first; each says what stands in for it.
+    async fn messages_of_all_branches(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, PortError>;
+    /// What decides whether the session takes another message, in one look. `recent` are turns that the caller knows were
+    /// just accepted: those count that neither the record nor a worker has ended. Of what waits at most `limit` are named.
+    async fn admission(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        recent: &[TaskId],
+        limit: u32,
+    ) -> Result<Admission, PortError>;
+    /// One turn of the session, to be asked anew or edited. `Deleted` and `Unknown` are of the session and of the turn.
+    async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError>;
+    /// A version of the session's summary, the latest without one; `Unknown` when there is none (yet).
+    async fn summary(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        version: Option<u32>,
+    ) -> Result<Lookup<StoredSummary>, PortError>;
     /// One task.
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError>;
+    /// What the user's tasks that ended in a time used, by group, with their summaries. Derived from the record, so right
+    /// however often events were delivered.
+    async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError>;
     /// Answers when the store can be read and written.
     async fn ready(&self) -> Result<(), PortError>;
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::PortError;
 use crate::{
     MessageId, SessionId, TaskId, UserId,
+    budget::Spent,
     content::{ToolCall, TurnInput},
     task::{Status, Task, TaskDetails, TaskError, Usage},
 };
@@ -139,6 +140,10 @@ pub struct Checkpoint {
     pub instructions_at: Option<DateTime<Utc>>,
     /// What was said before the window, in short.
     pub summary: Option<Summary>,
+    /// The latest summaries before it, oldest first: a turn that stands in for one that `summary` covers goes back to them.
+    pub earlier_summaries: Vec<Summary>,
+    /// The highest version that a summary of the session ever had.
+    pub summaries_made: u32,
     /// The latest turns, oldest first.
     pub window: Vec<CheckpointTurn>,
     /// A heading was asked for: that happens once.
@@ -160,6 +165,15 @@ pub struct Summary {
     pub tokens: u32,
     /// When it was made.
     pub made_at: DateTime<Utc>,
+    /// When the latest turn that it covers was accepted.
+    #[serde(default)]
+    pub through_at: Option<DateTime<Utc>>,
+    /// The model that wrote it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The tokens of making it.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// One turn of a checkpoint's window.
@@ -180,6 +194,9 @@ pub struct CheckpointTurn {
     /// How long both sides are, in tokens, as counted or estimated; 0 when that was never done.
     #[serde(default)]
     pub tokens: u32,
+    /// When it was accepted.
+    #[serde(default)]
+    pub accepted_at: Option<DateTime<Utc>>,
 }
 
 /// A checkpoint with the version it was read at.
@@ -230,8 +247,16 @@ pub trait Turns: Send + Sync + 'static {
     async fn request_cancel(&self, user: &UserId, task: TaskId) -> Result<CancelOutcome, PortError>;
 
     /// Stores that all turns of the session that were accepted before `before` are to stop, also those that no worker has
-    /// heard of yet. What they had said is kept.
-    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError>;
+    /// heard of yet. What they had said is kept. `by` is the task that takes their place, accepted at the time that this
+    /// gives: `before`, or later when turns up to then were interrupted already; and when `by` has interrupted them before,
+    /// as it has when its message is sent again, the time of then, and nothing accepted since is stopped.
+    async fn interrupt(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        by: TaskId,
+        before: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, PortError>;
 
     /// Cancels what runs or waits in the session, forgets its checkpoint, and keeps later turns from starting.
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError>;
@@ -249,6 +274,10 @@ pub trait Turns: Send + Sync + 'static {
 
     /// The task with its text so far; `None` when no worker has heard of it, or it is another user's.
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError>;
+
+    /// What the user's turns that ended at `since` or later used, and the summaries made since. Each counts once, however
+    /// often it is delivered or replayed, and also while the record does not know it yet.
+    async fn spent(&self, user: &UserId, since: DateTime<Utc>) -> Result<Spent, PortError>;
 
     /// How many tasks are claimed right now.
     async fn active(&self) -> Result<u64, PortError>;

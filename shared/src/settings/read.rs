@@ -167,6 +167,8 @@ pub(super) mod tests {
             ("LLM_MAX_REPLY_BYTES", "-1"),
             ("TURN_MAX_ATTEMPTS", "0"),
             ("WORKER_CONCURRENCY", "many"),
+            ("MAX_QUEUED_PER_SESSION", "0"),
+            ("MAX_DATA_URI_BYTES", "4194305"),
             ("ID_SECRET", "secret"),
             ("SQLITE_SYNCHRONOUS", "off"),
         ];
@@ -179,13 +181,6 @@ pub(super) mod tests {
         }
         let both = read(&[("PORT", "x"), ("DB_TYPE", "y")]).expect_err("two wrong values");
         assert_eq!(both.0.len(), 2);
-    }
-
-    #[test]
-    fn settings_of_later_versions_are_named() {
-        assert_eq!(read(&[("LLM_FALLBACK_MODEL", " "), ("PORT", "1")]).unwrap().unsupported, [""; 0]);
-        let set = read(&[("LLM_FALLBACK_MODEL", "m"), ("LLM_FALLBACK_API_KEY", "s3cret")]).unwrap();
-        assert_eq!(set.unsupported, ["LLM_FALLBACK_API_KEY", "LLM_FALLBACK_MODEL"]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Settings {
             need("ID_SECRET", "is missing: ids must be recognised by every instance", super::ID_SECRET_ACCEPTED);
         }
         if production && role.calls_llm() && self.llm.base_url.is_none() {
-            need("LLM_BASE_URL", "is missing in production", super::LLM_BASE_URL_ACCEPTED);
+            need("LLM_BASE_URL", "is missing in production", super::llm::BASE_URL_ACCEPTED);
         }
         if role.faces_users() && !self.host.is_loopback() {
             need(

@@ -6,7 +6,7 @@ mod worker;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ingest_api::{About, ApiState, Limits, serve};
+use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns, serve};
 use parlance_conformance::faulty::{Faults, FaultyBus, FaultyStore};
 use parlance_shared::{
     Caller, Clock, Lifecycle, UserId,
@@ -72,11 +72,13 @@ impl App {
             metrics: Arc::new(Metrics::new()),
             lifecycle: lifecycle.clone(),
             allowed_models: Vec::new(),
+            budgets: BudgetGuard::default(),
             about: About {
                 service: "ingest-api",
                 version: "0.0.0",
                 provider: Some(ProviderInfo { provider: "offline".into(), model: "outline".into(), base_url: None }),
             },
+            recent: RecentTurns::default(),
             limits: Limits::default(),
         };
         adjust(&mut state);

@@ -17,10 +17,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use parlance_shared::{
+    UserId,
     port::{
         PortError,
         bus::{BusAdmin, DeadLetter, DeadLetters, Subscription, Topic},
         store::{RequestFilter, RequestPosition, StoreAdmin, StoredRequest},
+        users::{EraseStep, ExportPage, ExportPosition, UserAdmin, UserCounts},
     },
     replay::Replay,
 };
@@ -29,8 +31,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     file::connect,
     protocol::{
-        DISCARD, DiscardCall, LETTERS, Letter, LettersCall, MAX_ANSWER_BYTES, REDRIVE, REPLAY, REQUESTS, RedriveCall,
-        Refusal, ReplayCall, RequestsCall, SEEK, SeekCall,
+        DISCARD, DiscardCall, ExportCall, ForgetCall, LETTERS, Letter, LettersCall, MAX_ANSWER_BYTES, PURGE, REDRIVE,
+        REPLAY, REQUESTS, RedriveCall, Refusal, ReplayCall, RequestsCall, SEEK, SeekCall, USER_COUNT, USER_ERASE,
+        USER_EXPORT, USER_FORGET, UserCall,
     },
 };
 
@@ -120,6 +123,29 @@ impl BusAdmin for Remote {
 
     async fn seek(&self, subscription: Subscription, to: DateTime<Utc>) -> Result<Option<u64>, PortError> {
         self.call(SEEK, &SeekCall { subscription: subscription.name.to_owned(), to }).await
+    }
+
+    async fn forget_user(&self, user: &UserId, until: DateTime<Utc>) -> Result<Option<u64>, PortError> {
+        self.call(USER_FORGET, &ForgetCall { user: user.clone(), until }).await
+    }
+}
+
+#[async_trait]
+impl UserAdmin for Remote {
+    async fn count(&self, user: &UserId) -> Result<UserCounts, PortError> {
+        self.call(USER_COUNT, &UserCall { user: user.clone() }).await
+    }
+
+    async fn export(&self, user: &UserId, after: Option<&ExportPosition>) -> Result<ExportPage, PortError> {
+        self.call(USER_EXPORT, &ExportCall { user: user.clone(), after: after.cloned() }).await
+    }
+
+    async fn erase(&self, user: &UserId) -> Result<EraseStep, PortError> {
+        self.call(USER_ERASE, &UserCall { user: user.clone() }).await
+    }
+
+    async fn purge(&self) -> Result<bool, PortError> {
+        self.call(PURGE, &()).await
     }
 }
 

@@ -8,18 +8,28 @@
 //! | `/v1/replay` | [`ReplayCall`] | null |
 //! | `/v1/seek` | [`SeekCall`] | how many wait, or null |
 //! | `/v1/requests` | [`RequestsCall`] | list of [`StoredRequest`], empty at the end |
+//! | `/v1/users/count` | [`UserCall`] | [`UserCounts`] |
+//! | `/v1/users/export` | [`ExportCall`] | [`ExportPage`] |
+//! | `/v1/users/erase` | [`UserCall`] | [`EraseStep`] |
+//! | `/v1/users/forget` | [`ForgetCall`] | how many messages of the bus went, or null |
+//! | `/v1/users/purge` | null | whether it could be done just now |
 //!
 //! Any status but 200 comes with a [`Refusal`].
 //!
 //! [`StoredRequest`]: parlance_shared::port::store::StoredRequest
+//! [`UserCounts`]: parlance_shared::port::users::UserCounts
+//! [`ExportPage`]: parlance_shared::port::users::ExportPage
+//! [`EraseStep`]: parlance_shared::port::users::EraseStep
 
 use chrono::{DateTime, Utc};
 use cloudevents::Event;
 use parlance_shared::{
+    UserId,
     port::{
         PortError,
         bus::{DeadLetter, Reason, Subscription, Topic},
         store::{RequestFilter, RequestPosition},
+        users::ExportPosition,
     },
     replay::Replay,
     topology,
@@ -32,6 +42,11 @@ pub(super) const DISCARD: &str = "/v1/dead-letters/discard";
 pub(super) const REPLAY: &str = "/v1/replay";
 pub(super) const SEEK: &str = "/v1/seek";
 pub(super) const REQUESTS: &str = "/v1/requests";
+pub(super) const USER_COUNT: &str = "/v1/users/count";
+pub(super) const USER_EXPORT: &str = "/v1/users/export";
+pub(super) const USER_ERASE: &str = "/v1/users/erase";
+pub(super) const USER_FORGET: &str = "/v1/users/forget";
+pub(super) const PURGE: &str = "/v1/users/purge";
 
 /// A call's body: the largest holds one event with its message.
 pub(super) const MAX_CALL_BYTES: usize = 4 << 20;
@@ -89,6 +104,23 @@ pub(super) struct RequestsCall {
     pub(super) filter: RequestFilter,
     pub(super) after: Option<RequestPosition>,
     pub(super) limit: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UserCall {
+    pub(super) user: UserId,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ExportCall {
+    pub(super) user: UserId,
+    pub(super) after: Option<ExportPosition>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ForgetCall {
+    pub(super) user: UserId,
+    pub(super) until: DateTime<Utc>,
 }
 
 /// Why a call did nothing, as a [`PortError`] is told.

@@ -23,10 +23,11 @@ use parlance_shared::{
         PortError,
         bus::{BusAdmin as _, DeadLetters as _},
         store::StoreAdmin as _,
+        users::{EraseStep, ExportPage, UserAdmin as _, UserCounts},
     },
     replay::Replay,
 };
-use parlance_sqlite::{SqliteBus, SqliteStore};
+use parlance_sqlite::{SqliteBus, SqliteStore, SqliteUsers};
 use serde::de::DeserializeOwned;
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -52,14 +53,15 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 struct Embedded {
     bus: SqliteBus,
     store: SqliteStore,
+    users: SqliteUsers,
 }
 
 /// Serves operators until the process stops. Call with the folder's lock held. A process without a socket works as well,
 /// so a folder that can have none is a warning.
-pub fn serve(folder: PathBuf, bus: SqliteBus, store: SqliteStore, lifecycle: &Lifecycle) {
+pub fn serve(folder: PathBuf, bus: SqliteBus, store: SqliteStore, users: SqliteUsers, lifecycle: &Lifecycle) {
     match SocketFile::listen(&folder) {
         Ok((file, listener)) => {
-            let router = router(Embedded { bus, store });
+            let router = router(Embedded { bus, store, users });
             lifecycle.spawn(accept(file, listener, router, lifecycle.clone()));
         }
         Err(error) => warn!(%error, "no socket for operators: their commands must wait until this process has stopped"),
@@ -136,6 +138,11 @@ fn router(embedded: Embedded) -> Router {
         .route(protocol::REPLAY, post(replay))
         .route(protocol::SEEK, post(seek))
         .route(protocol::REQUESTS, post(requests))
+        .route(protocol::USER_COUNT, post(count_user))
+        .route(protocol::USER_EXPORT, post(export_user))
+        .route(protocol::USER_ERASE, post(erase_user))
+        .route(protocol::USER_FORGET, post(forget_user))
+        .route(protocol::PURGE, post(purge))
         .fallback(|| async { Refused(StatusCode::NOT_FOUND, not_understood("there is no such call")) })
         .layer(DefaultBodyLimit::max(protocol::MAX_CALL_BYTES))
         .with_state(embedded)
@@ -188,6 +195,29 @@ async fn requests(State(embedded): State<Embedded>, Call(call): Call<protocol::R
         Ok(requests) => Json(requests).into_response(),
         Err(error) => Refused::from(error).into_response(),
     }
+}
+
+async fn count_user(State(embedded): State<Embedded>, Call(call): Call<protocol::UserCall>) -> Answer<UserCounts> {
+    Ok(Json(embedded.users.count(&call.user).await?))
+}
+
+async fn export_user(State(embedded): State<Embedded>, Call(call): Call<protocol::ExportCall>) -> Answer<ExportPage> {
+    Ok(Json(embedded.users.export(&call.user, call.after.as_ref()).await?))
+}
+
+/// Whose it is is not said: it would stay in the log.
+async fn erase_user(State(embedded): State<Embedded>, Call(call): Call<protocol::UserCall>) -> Answer<EraseStep> {
+    let step = embedded.users.erase(&call.user).await?;
+    info!(sessions = step.sessions, messages = step.messages, running = step.running, "an operator erases a user");
+    Ok(Json(step))
+}
+
+async fn forget_user(State(embedded): State<Embedded>, Call(call): Call<protocol::ForgetCall>) -> Answer<Option<u64>> {
+    Ok(Json(embedded.bus.forget_user(&call.user, call.until).await?))
+}
+
+async fn purge(State(embedded): State<Embedded>, Call(()): Call<()>) -> Answer<bool> {
+    Ok(Json(embedded.users.purge().await?))
 }
 
 /// A call's body.

@@ -4,13 +4,13 @@ use std::{io::Write as _, path::PathBuf, process::Command};
 
 use parlance_mock_llm::{Script, expected_reply};
 
-use super::{SLOW, SLOW_TOKENS, a_turn, goes_on, refuses_new_and_reads_old};
+use super::{CONTEXT_TOKENS, SLOW, SLOW_TOKENS, a_turn, goes_on, refuses_new_and_reads_old};
 use crate::support::{Folder, Process, Server, World};
 
 /// The real process. Where the kernel lets us make a small disk, on one; else with a bound on the size of its files.
 #[tokio::test]
 async fn a_process_without_room_refuses_messages_until_there_is_some() {
-    let world = World::new(Script::default());
+    let world = World::new(Script::default()).with("CONTEXT_TOKENS", CONTEXT_TOKENS);
     std::fs::create_dir(world.data_dir()).unwrap();
     let (server, shortage) = Shortage::prepare(&world).await;
     let before = a_turn(&server).await;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::Deref, path::PathBuf};
 
-use parlance_mock_llm::{MockLlm, Script};
+use parlance_mock_llm::{MockLlm, RequestRecord, Script};
 use tempfile::TempDir;
 
 use super::{Folder, Process, client::HttpClient, command, process::Ended};
@@ -17,6 +17,11 @@ pub struct World {
 impl World {
     pub fn new(script: Script) -> Self {
         Self { mock: MockLlm::start(script).unwrap(), temporary: tempfile::tempdir().unwrap(), settings: Vec::new() }
+    }
+
+    /// What the model was asked by turns, without what memory asked.
+    pub fn turns_asked(&self) -> Vec<RequestRecord> {
+        self.mock.requests().into_iter().filter(|request| request.purpose.is_none()).collect()
     }
 
     /// One more variable.
@@ -42,6 +47,8 @@ impl World {
             .env("DATA_DIR", self.data_dir())
             .env("LLM_BASE_URL", self.mock.base_url())
             .env("LLM_MODEL", "mock-model")
+            // A heading that comes at some time would be in the way of tests that are about something else.
+            .env("HEADINGS", "off")
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }

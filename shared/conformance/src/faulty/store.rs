@@ -5,14 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parlance_shared::{
     SessionId, TaskId, UserId,
-    event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
+    event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
     message::Message,
     page::{Page, PageRequest},
     port::{
         PortError,
-        store::{Lookup, Store, StoredTask},
+        store::{Admission, Lookup, Store, StoredTask, StoredTurn, TurnOf},
     },
     session::Session,
+    summary::StoredSummary,
+    usage::{UsageQuery, UsageReport},
 };
 
 use super::Faults;
@@ -69,6 +71,16 @@ impl Store for FaultyStore {
         self.inner.record_reply_completed(event).await
     }
 
+    async fn record_summary_made(&self, event: &SummaryMade) -> Result<(), PortError> {
+        self.write().await?;
+        self.inner.record_summary_made(event).await
+    }
+
+    async fn record_heading_made(&self, event: &HeadingMade) -> Result<(), PortError> {
+        self.write().await?;
+        self.inner.record_heading_made(event).await
+    }
+
     async fn session(&self, user: &UserId, session: SessionId) -> Result<Lookup<Session>, PortError> {
         self.read().await?;
         self.inner.session(user, session).await
@@ -89,9 +101,50 @@ impl Store for FaultyStore {
         self.inner.messages(user, session, page).await
     }
 
+    async fn messages_of_all_branches(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, PortError> {
+        self.read().await?;
+        self.inner.messages_of_all_branches(user, session, page).await
+    }
+
+    async fn admission(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        recent: &[TaskId],
+        limit: u32,
+    ) -> Result<Admission, PortError> {
+        self.read().await?;
+        self.inner.admission(user, session, recent, limit).await
+    }
+
+    async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
+        self.read().await?;
+        self.inner.turn(user, session, turn).await
+    }
+
+    async fn summary(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        version: Option<u32>,
+    ) -> Result<Lookup<StoredSummary>, PortError> {
+        self.read().await?;
+        self.inner.summary(user, session, version).await
+    }
+
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         self.read().await?;
         self.inner.task(user, task).await
+    }
+
+    async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError> {
+        self.read().await?;
+        self.inner.usage(user, query).await
     }
 
     async fn ready(&self) -> Result<(), PortError> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
+    budget::Spent,
     port::{
         PortError,
         turns::{
@@ -71,8 +72,14 @@ impl Turns for FaultyTurns {
         self.inner.request_cancel(user, task).await
     }
 
-    async fn interrupt(&self, user: &UserId, session: SessionId, before: DateTime<Utc>) -> Result<(), PortError> {
-        self.inner.interrupt(user, session, before).await
+    async fn interrupt(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        by: TaskId,
+        before: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, PortError> {
+        self.inner.interrupt(user, session, by, before).await
     }
 
     async fn delete_session(&self, user: &UserId, session: SessionId) -> Result<(), PortError> {
@@ -94,6 +101,10 @@ impl Turns for FaultyTurns {
 
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Option<TurnView>, PortError> {
         self.inner.task(user, task).await
+    }
+
+    async fn spent(&self, user: &UserId, since: DateTime<Utc>) -> Result<Spent, PortError> {
+        self.inner.spent(user, since).await
     }
 
     async fn active(&self) -> Result<u64, PortError> {

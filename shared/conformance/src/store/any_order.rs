@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use parlance_shared::{UserId, port::store::Store, task::Status};
+use parlance_shared::{UserId, content::Replaced, event::Strategy, port::store::Store, task::Status};
 
 use super::{
     reading::Sight,
@@ -68,6 +68,7 @@ fn history(random: &mut Rng, users: &[UserId]) -> Vec<Fact> {
 /// What happened in a session, latest first.
 fn conversation(random: &mut Rng, talk: &Talk) -> Vec<Fact> {
     let mut facts = Vec::new();
+    let mut last: Option<Replaced> = None;
     // Few different times, so that many things happen in the same millisecond.
     let mut now = i64::try_from(random.usize(..4)).unwrap();
     for turn in 0..random.usize(..5) {
@@ -75,7 +76,13 @@ fn conversation(random: &mut Rng, talk: &Talk) -> Vec<Fact> {
         if chance(random, 50) {
             facts.push(change(random, talk, now));
         }
-        let request = talk.submitted(&format!("question {turn}"), now);
+        let mut request = talk.submitted(&format!("question {turn}"), now);
+        if chance(random, 30) {
+            request.input.replaces = last.take();
+        }
+        if last.is_none() || chance(random, 60) {
+            last = Some(Replaced { task_id: request.task_id, accepted_at: request.accepted_at });
+        }
         facts.push(Fact::Submitted(request.clone()));
         if chance(random, 20) {
             let mut again = request.clone();
@@ -121,6 +128,9 @@ fn change(random: &mut Rng, talk: &Talk, now: i64) -> Fact {
     change.instructions = value(40);
     change.metadata = value(40)
         .map(|set| set.map(|word| [("change".to_owned(), serde_json::Value::String(word))].into_iter().collect()));
+    change.strategy = chance(random, 40).then(|| {
+        chance(random, 70).then(|| [Strategy::Enqueue, Strategy::Interrupt, Strategy::Reject][random.usize(..3)])
+    });
     Fact::Changed(change)
 }
 

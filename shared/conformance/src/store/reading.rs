@@ -6,7 +6,7 @@ use parlance_shared::{
     SessionId, TaskId, UserId,
     message::Message,
     page::{Page, PagePosition, PageRequest},
-    port::store::{Lookup, Store, StoredTask},
+    port::store::{Admission, Lookup, Store, StoredTask},
     session::Session,
     task::Task,
 };
@@ -42,6 +42,10 @@ pub(super) async fn all_messages(store: &dyn Store, user: &UserId, session: Sess
     walk(limit, async |page| store.messages(user, session, &page).await.unwrap()).await
 }
 
+pub(super) async fn all_branches(store: &dyn Store, user: &UserId, session: SessionId, limit: u32) -> Vec<Message> {
+    walk(limit, async |page| store.messages_of_all_branches(user, session, &page).await.unwrap()).await
+}
+
 pub(super) async fn session(store: &dyn Store, user: &UserId, session: SessionId) -> Session {
     match store.session(user, session).await.unwrap() {
         Lookup::Found(session) => session,
@@ -62,6 +66,8 @@ pub(super) struct Sight {
     listed: Vec<Session>,
     sessions: BTreeMap<SessionId, Lookup<Session>>,
     messages: BTreeMap<SessionId, Vec<Message>>,
+    branches: BTreeMap<SessionId, Vec<Message>>,
+    admissions: BTreeMap<SessionId, Admission>,
     tasks: BTreeMap<TaskId, Lookup<StoredTask>>,
 }
 
@@ -76,11 +82,17 @@ impl Sight {
             listed: all_sessions(store, user, limit).await,
             sessions: BTreeMap::new(),
             messages: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            admissions: BTreeMap::new(),
             tasks: BTreeMap::new(),
         };
         for id in sessions {
             sight.sessions.insert(*id, store.session(user, *id).await.unwrap());
             sight.messages.insert(*id, all_messages(store, user, *id, limit).await);
+            sight.branches.insert(*id, all_branches(store, user, *id, limit).await);
+            let mut admission = store.admission(user, *id, &[], 100).await.unwrap();
+            admission.waiting.sort_unstable();
+            sight.admissions.insert(*id, admission);
         }
         for id in tasks {
             sight.tasks.insert(*id, store.task(user, *id).await.unwrap());
@@ -92,7 +104,8 @@ impl Sight {
     pub(super) fn is_blank(&self) -> bool {
         self.listed.is_empty()
             && self.sessions.values().all(|found| *found == Lookup::Unknown)
-            && self.messages.values().all(Vec::is_empty)
+            && self.messages.values().chain(self.branches.values()).all(Vec::is_empty)
+            && self.admissions.values().all(|admission| *admission == Admission::default())
             && self.tasks.values().all(|found| *found == Lookup::Unknown)
     }
 }

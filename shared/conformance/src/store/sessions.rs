@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use parlance_shared::{event::SessionChanged, port::store::Store};
+use parlance_shared::{
+    event::{SessionChanged, Strategy},
+    port::store::Store,
+};
 
 use super::{
     reading::session,
@@ -18,11 +21,12 @@ pub async fn each_field_keeps_its_latest_change(store: Arc<dyn Store>) {
         let made = SessionChanged {
             heading: Some(Some("first".to_owned())),
             instructions: Some(Some("be brief".to_owned())),
+            strategy: Some(Some(Strategy::Reject)),
             metadata: json(r#"{"color":"red","n":[1,2.5,null]}"#),
             ..talk.changed(10)
         };
         // The second and the third change are of one millisecond: their ids decide.
-        let renamed = talk.headed("second", 20);
+        let renamed = SessionChanged { strategy: Some(Some(Strategy::Interrupt)), ..talk.headed("second", 20) };
         let cleared = SessionChanged {
             change_id: fresh(),
             heading: Some(Some("third".to_owned())),
@@ -37,6 +41,9 @@ pub async fn each_field_keeps_its_latest_change(store: Arc<dyn Store>) {
         let read = session(&*store, &alice, talk.session).await;
         assert_eq!(read.heading.as_deref(), Some("third"), "{order:?}");
         assert_eq!(read.instructions, None, "{order:?}");
+        assert_eq!(read.strategy, Some(Strategy::Interrupt), "{order:?}");
+        let admission = store.admission(&alice, talk.session, &[], 10).await.unwrap();
+        assert_eq!((admission.strategy, admission.deleted), (Some(Strategy::Interrupt), false), "{order:?}");
         assert_eq!(read.metadata, serde_json::from_str(r#"{"n":[1,2.5,null],"color":"red"}"#).unwrap(), "{order:?}");
         assert_eq!((read.created_at, read.updated_at), (Some(at(10)), Some(at(20))), "{order:?}");
     }

@@ -54,6 +54,10 @@ pub async fn a_task_is_read_as_it_ended(store: Arc<dyn Store>) {
             usage: Some(reply.task.usage),
             timings: Some(reply.task.timings),
             created_at: at(40),
+            parts: Vec::new(),
+            tool_results: Vec::new(),
+            tool_calls: Vec::new(),
+            superseded_by: None,
         };
         let asked = Message {
             id: request.message_id,

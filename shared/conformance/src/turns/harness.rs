@@ -90,6 +90,7 @@ pub(super) fn with_window(turn: &Turn, reply: &str) -> Checkpoint {
         input: Default::default(),
         tokens: Default::default(),
         tool_calls: Default::default(),
+        accepted_at: Some(turn.request.accepted_at),
     };
     Checkpoint { window: vec![said], ..Checkpoint::default() }
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use parlance_shared::{
     TaskId, UserId,
+    content::ToolCall,
     cursor::{Cursor, Place},
     log_view::{Entry, LogEvent},
     port::{
         reply_log::{FollowError, ReplyReader},
         turns::{CancelOutcome, TurnEnd},
     },
-    task::Status,
+    reply_text::{encode_call, encode_text},
+    task::{Status, TaskDetails},
 };
 use tokio::time::timeout;
 
@@ -74,6 +76,50 @@ pub async fn a_reader_sees_a_task_from_queued_to_done(world: impl TurnsHarness) 
     seen.extend(rest(&mut reader).await);
     assert_eq!(names(&seen), ["status", "status", "delta", "delta", "delta", "done"]);
     assert_eq!(seen.last().map(|entry| &entry.event), Some(&LogEvent::End(Box::new(task))));
+}
+
+/// Calls of tools, and text that looks like them, come whole and once from every cursor, also from what is stored.
+pub async fn calls_of_tools_resume_exactly(world: impl TurnsHarness) {
+    let turn = Turn::new("alice");
+    let (user, id) = (turn.request.user_id.clone(), turn.request.task_id);
+    let call =
+        |n: u32| ToolCall { id: format!("c{n}"), name: "look".into(), arguments: "{\"at\":\"\u{1e}·\"}".into() };
+    let (calls, said) = (vec![call(1), call(2)], "a\u{1e}·{}\u{1e}");
+    let claim = claimed(&world, &turn, "w1").await;
+    let mut writer = world.log().writer(&claim).await.unwrap();
+    let mut reader = follow(&world, &user, id, None).await;
+    let mut seen = vec![next(&mut reader).await];
+    writer.append(&encode_text(said)).await.unwrap();
+    while shown(&seen) != said {
+        seen.push(next(&mut reader).await);
+    }
+    for call in &calls {
+        writer.append(&encode_call(call)).await.unwrap();
+        let entry = next(&mut reader).await;
+        assert!(matches!(&entry.event, LogEvent::ToolCall(data) if data.tool_call == *call), "{entry:?}");
+        seen.push(entry);
+    }
+    let details = TaskDetails { tool_calls: calls.clone(), ..TaskDetails::default() };
+    let task = world.turns().finish(&claim, TurnEnd { details, ..completed(said) }, None).await.unwrap();
+    assert_eq!((task.reply.content.as_str(), &task.details.tool_calls), (said, &calls));
+    seen.extend(rest(&mut reader).await);
+    assert_eq!(seen.last().map(|entry| &entry.event), Some(&LogEvent::End(Box::new(task))));
+    let called = |entry: &Entry| match &entry.event {
+        LogEvent::ToolCall(data) => Some(data.tool_call.clone()),
+        _ => None,
+    };
+    let check = async |world: &_, when: &str| {
+        for at in 0..seen.len() - 1 {
+            let mut resumed = follow(world, &user, id, Some(seen[at].cursor)).await;
+            let all = [&seen[..=at], &rest(&mut resumed).await].concat();
+            assert_eq!(shown(&all), said, "{when}, from {}", seen[at].cursor);
+            assert_eq!(all.iter().filter_map(called).collect::<Vec<_>>(), calls, "{when}, from {}", seen[at].cursor);
+            assert_eq!(all.last(), seen.last(), "{when}, from {}", seen[at].cursor);
+        }
+    };
+    check(&world, "after the reply").await;
+    let world = world.restart().await;
+    check(&world, "after a restart").await;
 }
 
 /// From every cursor that was handed out, during the reply, after it, and after a restart: the rest, once.

@@ -4,7 +4,10 @@ use parlance_shared::task::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient::{Count, Text, or_none};
+use super::{
+    lenient::{Count, Text, or_none},
+    tool_calls::CallPiece,
+};
 
 /// A chat completion chunk. Unknown fields are skipped, missing and null ones are fine.
 #[derive(Debug, Deserialize)]
@@ -40,6 +43,8 @@ struct Delta {
     /// OpenRouter, Ollama.
     #[serde(default)]
     reasoning: Text,
+    #[serde(default, deserialize_with = "or_none")]
+    tool_calls: Option<Vec<CallPiece>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,13 +64,14 @@ struct PromptTokensDetails {
 }
 
 /// What a chunk says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) text: Option<String>,
     /// The model declines, in words of its own.
     pub(super) refusal: bool,
     /// The model thinks.
     pub(super) reasoning: bool,
+    pub(super) tool_calls: Vec<CallPiece>,
     pub(super) finish_reason: Option<String>,
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<String>,
@@ -81,6 +87,7 @@ impl Chunk {
             text: delta.content.0,
             refusal: delta.refusal.0.is_some(),
             reasoning: delta.reasoning_content.0.is_some() || delta.reasoning.0.is_some(),
+            tool_calls: delta.tool_calls.unwrap_or_default(),
             finish_reason,
             usage: self.usage.map(UsageBody::into_usage),
             model: self.model.0,
@@ -132,8 +139,12 @@ mod tests {
             r#"{"choices":[{"delta":{"content":null}}]}"#,
             r#"{"choices":[{"delta":{"content":""}}],"prompt_filter_results":[{"prompt_index":0}]}"#,
             r#"{"choices":[{"delta":{"content":{"odd":1}}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":"odd"}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[]}}]}"#,
         ] {
-            assert_eq!(said(json), Said::default(), "{json}");
+            let said = said(json);
+            assert_eq!((said.text, said.finish_reason, said.usage, said.model), (None, None, None, None), "{json}");
+            assert!(!said.refusal && !said.reasoning && said.tool_calls.is_empty(), "{json}");
         }
     }
 
@@ -146,6 +157,12 @@ mod tests {
         let bare =
             said(r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":-1,"prompt_tokens_details":null}}"#);
         assert_eq!(bare.usage, Some(Usage { input_tokens: Some(9), output_tokens: None, cached_tokens: None }));
+    }
+
+    #[test]
+    fn calls_are_found() {
+        let json = r#"{"choices":[{"delta":{"content":null,"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}},{}]}}]}"#;
+        assert_eq!(said(json).tool_calls.len(), 2);
     }
 
     #[test]

@@ -26,18 +26,54 @@ const CONTENT_PHRASES: [&str; 4] =
     ["content management policy", "content policy", "safety system", "violates our usage policies"];
 const RATE_CODES: [&str; 5] = ["rate_limit", "ratelimit", "too_many_requests", "resource_exhausted", "quota"];
 
+/// Ways to say that a model takes no images, in words of which all must appear. What is wrong with the image itself is
+/// said otherwise.
+const NO_IMAGES: [&[&str]; 11] = [
+    &["image", "not support"],
+    &["image", "n't support"],
+    &["image", "only supported by certain models"],
+    &["image", "not enabled"],
+    &["support image input"],
+    &["at most 0 image"],
+    &["unknown variant `image"],
+    &["image", "missing data required"],
+    &["not a multimodal"],
+    &["image", "vision", "support"],
+    &["content must be a string"],
+];
+const THE_IMAGE_ITSELF: [&str; 5] = ["format", "mime", "image type", "image size", "image url"];
+/// The same of tools.
+const NO_TOOLS: [&[&str]; 5] = [
+    &["tool", "not support"],
+    &["tool", "n't support"],
+    &["function call", "not support"],
+    &["support tool use"],
+    &["enable-auto-tool-choice"],
+];
+
+/// What a prompt asks of a model that not every model can, and whose refusal is to be recognised.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asks {
+    pub(super) images: bool,
+    pub(super) tools: bool,
+}
+
 /// A response with an error status.
 pub(super) fn from_response(
     status: StatusCode,
     body: &[u8],
     retry_after: Option<Duration>,
+    asks: Asks,
     redactor: &Redactor,
 ) -> LlmError {
     let problem = Problem::read(body);
     let kind = match status.as_u16() {
         429 => LlmErrorKind::RateLimited,
+        401..=403 => LlmErrorKind::Unauthorized,
+        // Some servers fail with a 500 at the first image.
+        400.. if asks.images && problem.refuses_images() => LlmErrorKind::ImagesNotSupported,
+        400.. if asks.tools && problem.says(&NO_TOOLS) => LlmErrorKind::ToolsNotSupported,
         408 | 500.. => LlmErrorKind::Unavailable,
-        401 | 403 => LlmErrorKind::Unauthorized,
         404 => LlmErrorKind::UnknownModel,
         400..500 if problem.is_about(&CONTEXT_CODES, &CONTEXT_PHRASES) => LlmErrorKind::ContextTooLong,
         400..500 if problem.is_about(&CONTENT_CODES, &CONTENT_PHRASES) => LlmErrorKind::ContentRefused,
@@ -127,6 +163,17 @@ impl Problem {
         codes.iter().any(|code| self.codes.contains(code)) || phrases.iter().any(|phrase| message.contains(phrase))
     }
 
+    /// Whether its message has all words of one of these.
+    fn says(&self, ways: &[&[&str]]) -> bool {
+        let message = self.message.to_lowercase();
+        ways.iter().any(|words| words.iter().all(|word| message.contains(word)))
+    }
+
+    fn refuses_images(&self) -> bool {
+        let message = self.message.to_lowercase();
+        self.says(&NO_IMAGES) && !THE_IMAGE_ITSELF.iter().any(|word| message.contains(word))
+    }
+
     fn describe(&self) -> String {
         match (self.codes.is_empty(), self.message.is_empty()) {
             (true, true) => "no reason given".to_owned(),
@@ -170,10 +217,11 @@ mod tests {
             (400, azure, ContentRefused),
             (422, fastapi, Rejected),
             (400, "{}", Rejected),
-            (402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, Rejected),
+            (402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, Unauthorized),
             (302, "", Rejected),
         ] {
-            let error = from_response(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None, &redactor());
+            let status_code = StatusCode::from_u16(status).unwrap();
+            let error = from_response(status_code, body.as_bytes(), None, Asks::default(), &redactor());
             assert_eq!(error.kind, kind, "{status} {body}");
             assert!(error.detail.starts_with(&status.to_string()));
         }
@@ -198,9 +246,39 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_no_images_or_tools_is_told_from_who_does_not_like_these() {
+        let both = Asks { images: true, tools: true };
+        for (status, message, kind) in [
+            (400, "Invalid content type. image_url is only supported by certain models.", ImagesNotSupported),
+            (400, "m is not a multimodal model", ImagesNotSupported),
+            (400, "At most 0 image(s) may be provided in one request.", ImagesNotSupported),
+            (404, "No endpoints found that support image input", ImagesNotSupported),
+            (500, "image input is not supported - hint: you may need to provide the mmproj", ImagesNotSupported),
+            (422, "messages[0]: unknown variant `image_url`, expected `text`", ImagesNotSupported),
+            (400, "'messages.0' : content must be a string", ImagesNotSupported),
+            (400, "Image input is not enabled for this model", ImagesNotSupported),
+            (400, "The image format image/tiff is not supported.", Rejected),
+            (400, "Failed to download the image.", Rejected),
+            (400, "registry.ollama.ai/library/gemma:2b does not support tools", ToolsNotSupported),
+            (404, "No endpoints found that support tool use.", ToolsNotSupported),
+            (400, "Invalid schema for function 'f'", Rejected),
+            (503, "The model is overloaded.", Unavailable),
+        ] {
+            let body = serde_json::json!({"error": {"message": message}}).to_string();
+            let kind_for = |asks| {
+                let status = StatusCode::from_u16(status).unwrap();
+                from_response(status, body.as_bytes(), None, asks, &redactor()).kind
+            };
+            assert_eq!(kind_for(both), kind, "{message}");
+            let neither = kind_for(Asks::default());
+            assert!(!matches!(neither, ImagesNotSupported | ToolsNotSupported), "{message}");
+        }
+    }
+
+    #[test]
     fn details_are_bounded_and_free_of_the_key() {
         let body = format!(r#"{{"error":{{"message":"key sk-secret {}"}}}}"#, "x".repeat(5_000));
-        let error = from_response(StatusCode::UNAUTHORIZED, body.as_bytes(), None, &redactor());
+        let error = from_response(StatusCode::UNAUTHORIZED, body.as_bytes(), None, Asks::default(), &redactor());
         assert!(!error.to_string().contains("sk-secret"), "{error}");
         assert!(error.detail.len() < 500);
     }

@@ -5,6 +5,7 @@
 //! of its buffer for every line). There is one timer per reply; it is moved when it fires, not for every token.
 
 use std::{
+    collections::VecDeque,
     future::Future as _,
     num::NonZeroUsize,
     pin::Pin,
@@ -21,7 +22,13 @@ use parlance_shared::{
 use sse_core::{MessageEvent, SseDecoder, SseEvent};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{chunk::Chunk, deadlines::Deadlines, redact::Redactor, refusal};
+use super::{
+    chunk::Chunk,
+    deadlines::Deadlines,
+    redact::Redactor,
+    refusal,
+    tool_calls::{Assembly, TooMany},
+};
 use crate::http_client;
 
 /// An event may be larger than the largest reply by this: for what is around the text.
@@ -44,6 +51,8 @@ pub(super) struct ReplyStream<S> {
     redactor: Redactor,
     reply: Progress,
     phase: Phase,
+    /// What is still to be given once the reply has ended.
+    last: VecDeque<LlmEvent>,
 }
 
 /// How far the reply has come.
@@ -60,6 +69,8 @@ struct Progress {
     failed: Option<LlmError>,
     model: Option<String>,
     usage: Usage,
+    finish_reason: Option<String>,
+    calls: Assembly,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,13 +110,14 @@ where
             redactor,
             reply: Progress { max_bytes: max_reply_bytes, ..Progress::default() },
             phase: Phase::Reading,
+            last: VecDeque::new(),
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<LlmEvent, LlmError>>> {
         loop {
             match self.phase {
-                Phase::Over => return Poll::Ready(None),
+                Phase::Over => return Poll::Ready(self.last.pop_front().map(Ok)),
                 Phase::Draining => return self.poll_drain(cx),
                 Phase::Reading => {}
             }
@@ -200,7 +212,17 @@ where
             reply.usage = usage;
         }
         reply.refused |= said.refusal;
-        if said.text.is_some() || said.reasoning || said.refusal {
+        let is_calling = !said.tool_calls.is_empty();
+        for piece in said.tool_calls {
+            match reply.calls.add(piece) {
+                Ok(bytes) => reply.bytes += bytes,
+                Err(TooMany) => {
+                    let error = LlmError::new(LlmErrorKind::BadResponse, "the reply calls more tools than it may");
+                    reply.failed.get_or_insert(error);
+                }
+            }
+        }
+        if said.text.is_some() || said.reasoning || said.refusal || is_calling {
             self.deadlines.token(Instant::now());
         }
         if let Some(reason) = said.finish_reason.as_deref() {
@@ -212,6 +234,7 @@ where
                 }
                 _ => {}
             }
+            reply.finish_reason = said.finish_reason;
             reply.finished = true;
             self.deadlines.finishing(Instant::now());
         }
@@ -219,13 +242,13 @@ where
         if self.deadlines.next() < self.timer.deadline() {
             self.timer.as_mut().reset(self.deadlines.next());
         }
-        let text = said.text?;
         let reply = &mut self.reply;
-        reply.bytes += text.len();
+        reply.bytes += said.text.as_ref().map_or(0, String::len);
         if reply.bytes > reply.max_bytes {
             let detail = format!("the reply is longer than {} bytes", reply.max_bytes);
             return Some(self.fail(LlmErrorKind::ReplyTooLong, detail));
         }
+        let text = said.text?;
         reply.has_words = reply.has_words || !text.trim().is_empty();
         Some(Ok(LlmEvent::Delta(text)))
     }
@@ -317,15 +340,20 @@ where
         if self.reply.refused {
             return self.fail(LlmErrorKind::ContentRefused, "the provider's filter ended the reply");
         }
-        if !self.reply.has_words {
+        let calls = std::mem::take(&mut self.reply.calls).into_calls();
+        if !self.reply.has_words && calls.is_empty() {
             return self.fail(LlmErrorKind::EmptyReply, "the reply has no text");
         }
         self.phase = Phase::Over;
-        Ok(LlmEvent::Finished {
+        let end = LlmEvent::Finished {
             model: self.reply.model.take(),
             usage: self.reply.usage,
-            finish_reason: Default::default(),
-        })
+            finish_reason: self.reply.finish_reason.take(),
+        };
+        let mut events = calls.into_iter().map(LlmEvent::ToolCall);
+        let Some(first) = events.next() else { return Ok(end) };
+        self.last.extend(events.chain([end]));
+        Ok(first)
     }
 
     fn fail(&mut self, kind: LlmErrorKind, detail: impl Into<String>) -> Result<LlmEvent, LlmError> {

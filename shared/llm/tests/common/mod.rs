@@ -9,7 +9,7 @@ use parlance_llm::choose;
 use parlance_mock_llm::{Behaviour, MockLlm, Script};
 use parlance_shared::{
     port::llm::{LlmError, LlmErrorKind, LlmEvent, Prompt, PromptMessage, PromptRole},
-    settings::{LlmSettings, Secret},
+    settings::{LlmSettings, PRIMARY, Secret},
     task::Usage,
 };
 
@@ -21,6 +21,7 @@ pub const KEY: &str = "sk-test-1234567890";
 
 pub fn settings(base_url: &str) -> LlmSettings {
     LlmSettings {
+        name: PRIMARY,
         base_url: Some(base_url.parse().unwrap()),
         api_key: Some(Secret::new(KEY)),
         model: Some("default-model".to_owned()),
@@ -29,6 +30,11 @@ pub fn settings(base_url: &str) -> LlmSettings {
         idle_timeout: LONG,
         reply_timeout: LONG,
         max_reply_bytes: 4 * 1024 * 1024,
+        images: Default::default(),
+        tools: Default::default(),
+        fallbacks: Vec::new(),
+        midstream: Default::default(),
+        circuits: Default::default(),
     }
 }
 
@@ -42,7 +48,7 @@ pub fn prompt(text: &str) -> Prompt {
             tool_call_id: Default::default(),
             tool_calls: Default::default(),
         }],
-        options: Default::default(),
+        ..Prompt::default()
     }
 }
 

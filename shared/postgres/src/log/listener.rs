@@ -20,7 +20,7 @@ use super::{
     options::RetryWait,
     registry::Registry,
 };
-use crate::Database;
+use crate::{Database, circuits::CIRCUITS_CHANNEL};
 
 /// After so long without a notification the server is asked whether it is there.
 const QUIET: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ pub(crate) struct Listener {
     pub(crate) readers: Option<(Arc<Registry>, Arc<Inbox>)>,
     /// Fires when there is something to be told of after a time without.
     pub(crate) busy: Arc<Notify>,
+    /// Fires when the rows of circuits may have changed.
+    pub(crate) circuit_news: Arc<Notify>,
 }
 
 impl Listener {
@@ -78,8 +80,10 @@ impl Listener {
     }
 
     async fn listen(&self) -> Result<PgListener, PortError> {
-        let channels: &[&str] = if self.readers.is_some() { &[TURNS_CHANNEL, LOG_CHANNEL] } else { &[TURNS_CHANNEL] };
-        let mut listener = self.database.listen(channels).await?;
+        let mut channels = vec![TURNS_CHANNEL];
+        channels.extend(self.readers.is_some().then_some(LOG_CHANNEL));
+        channels.extend(self.claims.is_some().then_some(CIRCUITS_CHANNEL));
+        let mut listener = self.database.listen(&channels).await?;
         // A connection that broke is noticed here, and everything looked up.
         listener.eager_reconnect(false);
         Ok(listener)
@@ -90,6 +94,7 @@ impl Listener {
         if let Some((_, inbox)) = &self.readers {
             inbox.resync();
         }
+        self.circuit_news.notify_one();
         let review = async {
             if let Some(claims) = &self.claims {
                 self.review(claims).await;
@@ -136,6 +141,10 @@ impl Listener {
     }
 
     fn tell(&self, channel: &str, payload: &str) {
+        if channel == CIRCUITS_CHANNEL {
+            self.circuit_news.notify_one();
+            return;
+        }
         if channel == LOG_CHANNEL {
             if let (Some((_, inbox)), Ok(flushed)) = (&self.readers, payload.parse::<Flushed>()) {
                 inbox.flushed(flushed);

@@ -1,20 +1,22 @@
 //! An accepted message: its user, session, task and text.
 
-use parlance_shared::event::MessageSubmitted;
+use parlance_shared::{event::MessageSubmitted, port::users::user_key};
 use sqlx::{Connection as _, PgConnection};
 
 use super::values::{is_terminal, json, to_millis};
-use crate::{database::refused, text::to_sql};
+use crate::{database::refused, text::to_sql, users::is_erased};
 
 /// Keeps an accepted request. How the task ended, if that is known already, stays.
 pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitted) -> sqlx::Result<()> {
     let (model, fingerprint) = (event.model.as_deref().map(to_sql), event.fingerprint.as_deref().map(to_sql));
+    let replaced = event.input.replaces.as_ref();
     let (session, task) = (event.session_id.to_string(), event.task_id.to_string());
     let row = sqlx::query!(
         r#"WITH session AS (
                INSERT INTO sessions AS s (id, user_id, created_at, updated_at)
                SELECT $1, $2, $3::timestamptz, $3
                WHERE NOT EXISTS (SELECT FROM tasks WHERE id = $4 AND (user_id <> $2 OR session_id <> $1))
+                   AND NOT EXISTS (SELECT FROM erased_users WHERE user_key = $15 AND erased_at >= $3)
                ON CONFLICT (id) DO UPDATE SET
                    created_at = least(s.created_at, excluded.created_at),
                    updated_at = greatest(s.updated_at, excluded.updated_at)
@@ -41,6 +43,12 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
                ON CONFLICT (task_id, role) DO UPDATE SET
                    created_at = least(m.created_at, excluded.created_at),
                    sorts_at = least(m.sorts_at, excluded.sorts_at)
+           ), branch AS (
+               -- The same request made twice counts from its first time on, as its message does.
+               INSERT INTO branches AS b (task_id, session_id, user_id, replaces, from_at, at)
+               SELECT $4, $1, $2, $13, $14::timestamptz, $3
+               FROM session CROSS JOIN task WHERE session.kept AND $13::text IS NOT NULL
+               ON CONFLICT (task_id) DO UPDATE SET at = least(b.at, excluded.at)
            ), seen AS (
                -- Only an event that is its session's earliest can be its user's earliest.
                INSERT INTO users AS u (id, first_seen_at)
@@ -60,11 +68,17 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
         &*to_sql(&event.content),
         json(event.metadata.as_ref()),
         event.accepted_at.timestamp_micros(),
-        event.input.to_column()
+        event.input.to_column(),
+        replaced.map(|replaced| replaced.task_id.to_string()),
+        replaced.map(|replaced| to_millis(replaced.accepted_at)),
+        user_key(&event.user_id)
     )
     .fetch_optional(&mut *connection)
     .await?;
     let Some((kept, Some(status))) = row.map(|row| (row.kept, row.status)) else {
+        if is_erased(connection, &event.user_id, event.session_id, to_millis(event.accepted_at)).await? {
+            return Ok(());
+        }
         return Err(refused(format!("task {task} or its session {session} belongs to another session or user")));
     };
     if kept && is_terminal(&status) {

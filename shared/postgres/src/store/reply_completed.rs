@@ -1,10 +1,10 @@
 //! How a task ended, and what was said by then.
 
-use parlance_shared::{event::ReplyCompleted, task::Status};
+use parlance_shared::{event::ReplyCompleted, port::users::user_key, task::Status};
 use sqlx::{Connection as _, PgConnection};
 
 use super::values::{count, to_millis};
-use crate::{database::refused, text::to_sql};
+use crate::{database::refused, text::to_sql, users::is_erased};
 
 pub(super) async fn record(connection: &mut PgConnection, event: &ReplyCompleted) -> sqlx::Result<()> {
     let task = &event.task;
@@ -54,6 +54,7 @@ async fn end(connection: &mut PgConnection, event: &ReplyCompleted, speaks: bool
                INSERT INTO sessions AS s (id, user_id, created_at, updated_at)
                SELECT $1, $2, $3::timestamptz, $4::timestamptz
                WHERE NOT EXISTS (SELECT FROM tasks WHERE id = $5 AND (user_id <> $2 OR session_id <> $1))
+                   AND NOT EXISTS (SELECT FROM erased_users WHERE user_key = $28 AND erased_at >= $3)
                ON CONFLICT (id) DO UPDATE SET
                    created_at = least(s.created_at, excluded.created_at),
                    updated_at = greatest(s.updated_at, excluded.updated_at)
@@ -126,11 +127,13 @@ async fn end(connection: &mut PgConnection, event: &ReplyCompleted, speaks: bool
         to_millis(ended_at).timestamp_micros(),
         speaks,
         task.details.to_column(),
-        count(task.details.cost_micro_usd)
+        count(task.details.cost_micro_usd),
+        user_key(&event.user_id)
     )
     .fetch_optional(&mut *connection)
     .await?;
     match row.map(|row| row.is_news) {
+        None if is_erased(connection, &event.user_id, event.session_id, to_millis(began_at)).await? => Ok(()),
         None => Err(foreign(&key, &session)),
         Some(true) => Ok(()),
         // An end of the same or a later attempt is known; or another session's event made the task at this very moment.

@@ -4,11 +4,14 @@ use parlance_shared::event::SessionDeleted;
 use sqlx::{Connection as _, PgConnection};
 
 use super::values::to_millis;
-use crate::{database::refused, text::to_sql};
+use crate::{database::refused, text::to_sql, users::is_erased};
 
 /// Leaves a tombstone, also of a session that was never seen, and erases what was said. Two statements: the second one
 /// sees what others had written in the session before the first one got its lock.
-pub(super) async fn record(connection: &mut PgConnection, event: &SessionDeleted) -> sqlx::Result<()> {
+pub(crate) async fn record(connection: &mut PgConnection, event: &SessionDeleted) -> sqlx::Result<()> {
+    if is_erased(connection, &event.user_id, event.session_id, event.deleted_at).await? {
+        return Ok(());
+    }
     let mut transaction = connection.begin().await?;
     let key = event.session_id.to_string();
     let erased = sqlx::query_scalar!(
@@ -20,7 +23,8 @@ pub(super) async fn record(connection: &mut PgConnection, event: &SessionDeleted
                    deleted_at = least(s.deleted_at, excluded.deleted_at),
                    heading = NULL, heading_rev = NULL,
                    instructions = NULL, instructions_rev = NULL,
-                   metadata = NULL, metadata_rev = NULL
+                   metadata = NULL, metadata_rev = NULL,
+                   strategy = NULL, strategy_rev = NULL
                WHERE s.user_id = excluded.user_id
                RETURNING s.created_at
            ), seen AS (
@@ -41,7 +45,9 @@ pub(super) async fn record(connection: &mut PgConnection, event: &SessionDeleted
     }
     // The tasks' rows stay: their ids are known to be deleted ones.
     sqlx::query!(
-        "WITH said AS (DELETE FROM messages WHERE session_id = $1)
+        "WITH said AS (DELETE FROM messages WHERE session_id = $1),
+              folded AS (DELETE FROM summaries WHERE session_id = $1),
+              branched AS (DELETE FROM branches WHERE session_id = $1)
          UPDATE tasks SET requested_model = NULL, fingerprint = NULL, error_code = NULL, error_message = NULL,
              error_retryable = NULL, details = NULL
          WHERE session_id = $1

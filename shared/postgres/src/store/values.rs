@@ -9,44 +9,44 @@ use parlance_shared::{
 };
 use serde_json::Value;
 
-pub(super) fn to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(3)
 }
 
 /// The time that a client's cursor names, within what Postgres can compare with.
-pub(super) fn page_time(millis: i64) -> DateTime<Utc> {
+pub(crate) fn page_time(millis: i64) -> DateTime<Utc> {
     const YEAR_1: i64 = -62_135_596_800_000;
     const YEAR_10000: i64 = 253_402_300_800_000;
     DateTime::from_timestamp_millis(millis.clamp(YEAR_1, YEAR_10000)).unwrap_or_default()
 }
 
-pub(super) fn id<I: FromStr>(text: &str) -> sqlx::Result<I> {
+pub(crate) fn id<I: FromStr>(text: &str) -> sqlx::Result<I> {
     text.parse().map_err(|_| unreadable("an id", text))
 }
 
-pub(super) fn status(word: &str) -> sqlx::Result<Status> {
+pub(crate) fn status(word: &str) -> sqlx::Result<Status> {
     Status::from_word(word).ok_or_else(|| unreadable("a status", word))
 }
 
-pub(super) fn is_terminal(word: &str) -> bool {
+pub(crate) fn is_terminal(word: &str) -> bool {
     Status::from_word(word).is_some_and(Status::is_terminal)
 }
 
-pub(super) fn count(number: Option<u64>) -> Option<i64> {
+pub(crate) fn count(number: Option<u64>) -> Option<i64> {
     number.map(|number| i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-pub(super) fn usage(input: Option<i64>, output: Option<i64>, cached: Option<i64>) -> Usage {
+pub(crate) fn usage(input: Option<i64>, output: Option<i64>, cached: Option<i64>) -> Usage {
     let read = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     Usage { input_tokens: read(input), output_tokens: read(output), cached_tokens: read(cached) }
 }
 
-pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
+pub(crate) fn json(metadata: Option<&Metadata>) -> Option<String> {
     // A map of JSON values has no value that JSON can't hold; `Value` prints itself. U+0000 is printed as its escape.
     metadata.map(|metadata| Value::Object(metadata.clone()).to_string())
 }
 
-pub(super) fn metadata(text: Option<String>) -> sqlx::Result<Option<Metadata>> {
+pub(crate) fn metadata(text: Option<String>) -> sqlx::Result<Option<Metadata>> {
     text.map(|text| serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
 }
 

@@ -64,38 +64,48 @@ pub(super) async fn interrupt(
     turns: &PostgresTurns,
     user: &UserId,
     session: SessionId,
+    by: TaskId,
     before: DateTime<Utc>,
-) -> Result<(), PortError> {
-    let input = (user, session.to_string(), before.trunc_subsecs(3));
-    let marked = turns.database.run(&input, |connection, (user, session, before)| {
-        Box::pin(mark_interrupted(connection, user, session, *before))
+) -> Result<DateTime<Utc>, PortError> {
+    let input = (user, session.to_string(), by.to_string(), before.trunc_subsecs(3));
+    let marked = turns.database.run(&input, |connection, (user, session, by, before)| {
+        Box::pin(mark_interrupted(connection, user, session, by, *before))
     });
-    marked.await?;
+    // Another user's session: nothing is this user's to stop.
+    let Some(before) = marked.await? else { return Ok(before) };
+    let input = (user, session.to_string(), before);
     turns
         .database
         .run(&input, |connection, (user, session, before)| Box::pin(cancel_earlier(connection, user, session, *before)))
-        .await
+        .await?;
+    Ok(before)
 }
 
 async fn mark_interrupted(
     connection: &mut PgConnection,
     user: &UserId,
     session: &str,
+    by: &str,
     before: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO checkpoints AS stored (session_id, user_id, version, checkpoint, saved_at, interrupted_before)
-         VALUES ($1, $2, 0, '{}', clock_timestamp(), $3)
-         ON CONFLICT (session_id) DO UPDATE
-         SET interrupted_before = greatest(stored.interrupted_before, excluded.interrupted_before)
-         WHERE stored.user_id = excluded.user_id",
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO checkpoints AS stored (session_id, user_id, version, checkpoint, saved_at, interrupted_before,
+               interrupted_by)
+           VALUES ($1, $2, 0, '{}', clock_timestamp(), $3, $4)
+           ON CONFLICT (session_id) DO UPDATE
+           SET interrupted_before = CASE WHEN stored.interrupted_by = excluded.interrupted_by
+                   THEN stored.interrupted_before
+                   ELSE greatest(stored.interrupted_before, excluded.interrupted_before) END,
+               interrupted_by = excluded.interrupted_by
+           WHERE stored.user_id = excluded.user_id
+           RETURNING interrupted_before AS "before!""#,
         session,
         &to_sql(user.as_str()),
-        before
+        before,
+        by
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await
-    .map(drop)
 }
 
 async fn cancel_earlier(
@@ -129,20 +139,27 @@ pub(super) async fn delete_session(turns: &PostgresTurns, user: &UserId, session
 
 async fn delete(connection: &mut PgConnection, user: &UserId, session: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
+    delete_in(&mut transaction, user, session).await?;
+    transaction.commit().await
+}
+
+/// Deletes within the caller's transaction.
+pub(crate) async fn delete_in(connection: &mut PgConnection, user: &UserId, session: &str) -> sqlx::Result<()> {
     let user = to_sql(user.as_str());
     let touched = sqlx::query!(
         r#"UPDATE turns
            SET session_deleted = true, cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
-               reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = false, details = NULL
+               reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = false, details = NULL, fingerprint = NULL,
+               error_message = CASE WHEN error_code IS NULL THEN NULL ELSE '' END
            WHERE session_id = $1 AND user_id = $2
            RETURNING task_id, finished_at IS NULL AS "is_open!""#,
         session,
         &user
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let tasks: Vec<String> = touched.iter().map(|row| row.task_id.clone()).collect();
-    sqlx::query!("DELETE FROM reply_log WHERE task_id = ANY($1)", &tasks).execute(&mut *transaction).await?;
+    sqlx::query!("DELETE FROM reply_log WHERE task_id = ANY($1)", &tasks).execute(&mut *connection).await?;
     sqlx::query!(
         "INSERT INTO checkpoints AS stored (session_id, user_id, version, checkpoint, deleted, saved_at)
          VALUES ($1, $2, 1, '{}', true, clock_timestamp())
@@ -151,10 +168,9 @@ async fn delete(connection: &mut PgConnection, user: &UserId, session: &str) -> 
         session,
         &user
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
     let open = touched.iter().filter(|row| row.is_open).filter_map(|row| row.task_id.parse().ok());
     let notices: Vec<Notice> = open.map(Notice::Cancel).collect();
-    send(&mut transaction, &notices).await?;
-    transaction.commit().await
+    send(connection, &notices).await
 }

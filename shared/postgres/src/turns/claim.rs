@@ -8,6 +8,7 @@ use parlance_shared::{
     port::{
         PortError,
         turns::{Claim, ClaimOutcome, EARLIER_TURN, TurnRequest, WorkerId},
+        users::user_key,
     },
     task::{Status, Task, codes},
 };
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     log::{Fact, Notice},
     text::to_sql,
+    users::is_erased,
 };
 
 enum Granted {
@@ -96,8 +98,10 @@ impl Ask<'_> {
                        AND earlier.leased_until > present.at - $10 * interval '1 second')
                ON CONFLICT (task_id) DO NOTHING
                RETURNING session_deleted OR EXISTS (
-                   SELECT FROM checkpoints WHERE session_id = $3 AND interrupted_before > $9
-               ) AS "stop!""#,
+                   SELECT FROM checkpoints WHERE session_id = $3 AND user_id = $2 AND interrupted_before > $9
+               ) AS "stop!",
+               EXISTS (SELECT FROM sessions WHERE id = $3 AND user_id = '')
+                   OR EXISTS (SELECT FROM erased_users WHERE user_key = $11 AND erased_at >= $9) AS "erased!""#,
             request.task_id.to_string(),
             &to_sql(request.user_id.as_str()),
             request.session_id.to_string(),
@@ -107,14 +111,39 @@ impl Ask<'_> {
             self.lease,
             request.fingerprint,
             request.accepted_at.trunc_subsecs(3),
-            EARLIER_TURN.as_secs_f64()
+            EARLIER_TURN.as_secs_f64(),
+            user_key(&request.user_id)
         )
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        if new.as_ref().is_some_and(|row| row.erased) {
+            return self.erased(connection).await.map(Some);
+        }
         Ok(new.map(|row| Granted::Claimed {
             claim: self.granted(1, 0, 0, row.stop, String::new()),
             reset_reason: String::new(),
         }))
+    }
+
+    /// It comes too late: its user was erased. The row that was made for it keeps its id alone; should this process die in
+    /// between, the row is ended so by the next delivery, when the lease has run out.
+    async fn erased(&self, connection: &mut PgConnection) -> sqlx::Result<Granted> {
+        let request = self.request;
+        let mut transaction = connection.begin().await?;
+        sqlx::query!(
+            "UPDATE turns
+             SET user_id = '', status = 'cancelled', attempt = 0, reply = '', finished_at = clock_timestamp(), worker = NULL,
+                 leased_until = NULL, fingerprint = NULL, accepted_at = NULL, started_at = NULL, session_deleted = true
+             WHERE task_id = $1 AND user_id = $2",
+            request.task_id.to_string(),
+            &to_sql(request.user_id.as_str())
+        )
+        .execute(&mut *transaction)
+        .await?;
+        is_erased(&mut transaction, &request.user_id, request.session_id, request.accepted_at).await?;
+        let mut row = row::load(&mut transaction, request.task_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        transaction.commit().await?;
+        Ok(Granted::Ended(Box::new(row.take_task(request.task_id)?)))
     }
 
     /// Somebody has had it, it was cancelled before anybody had, or an earlier turn is under way.
@@ -183,7 +212,8 @@ impl Ask<'_> {
                RETURNING attempt, lost_attempts, failed_attempts,
                          cancel_requested_at IS NOT NULL OR session_deleted OR reopened_by = '{}' AND EXISTS (
                              SELECT FROM checkpoints
-                             WHERE checkpoints.session_id = turns.session_id AND interrupted_before > turns.accepted_at
+                             WHERE checkpoints.session_id = turns.session_id AND checkpoints.user_id = turns.user_id
+                                 AND interrupted_before > turns.accepted_at
                          ) AS "stop!""#,
             row.task_id,
             reset_reason,

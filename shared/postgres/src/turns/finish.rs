@@ -109,8 +109,11 @@ async fn write_end(connection: &mut PgConnection, claim: &Claim, end: &TurnEnd) 
          SET status = $4, reply = CASE WHEN turns.session_deleted OR gone.gone THEN '' ELSE $5 END,
              session_deleted = turns.session_deleted OR gone.gone, provider = $6, model = $7, input_tokens = $8,
              output_tokens = $9, cached_tokens = $10, first_token_at = $11, finished_at = clock_timestamp(),
-             error_code = $12, error_message = $13, error_retryable = $14,
-             details = CASE WHEN turns.session_deleted OR gone.gone THEN NULL ELSE $16 END, worker = NULL, leased_until = NULL
+             error_code = $12, error_message = CASE WHEN turns.session_deleted OR gone.gone THEN '' ELSE $13 END,
+             error_retryable = $14,
+             fingerprint = CASE WHEN turns.session_deleted OR gone.gone THEN NULL ELSE turns.fingerprint END,
+             details = CASE WHEN turns.session_deleted OR gone.gone THEN NULL ELSE $16 END, cost_micro_usd = $17,
+             worker = NULL, leased_until = NULL
          FROM (SELECT EXISTS (SELECT FROM checkpoints WHERE session_id = $15 AND deleted) AS gone) AS gone
          WHERE task_id = $1 AND attempt = $2 AND worker = $3 AND finished_at IS NULL",
         claim.task_id.to_string(),
@@ -128,7 +131,8 @@ async fn write_end(connection: &mut PgConnection, claim: &Claim, end: &TurnEnd) 
         error.map(|error| to_sql(&error.message).into_owned()),
         error.map(|error| error.retryable),
         claim.session_id.to_string(),
-        end.details.to_column()
+        end.details.to_column(),
+        signed(end.details.cost_micro_usd)
     )
     .execute(connection)
     .await?;

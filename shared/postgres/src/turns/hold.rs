@@ -73,7 +73,8 @@ async fn renew(
                AND finished_at IS NULL
            RETURNING turns.task_id, turns.attempt,
                      cancel_requested_at IS NOT NULL OR session_deleted OR EXISTS (
-                         SELECT FROM checkpoints WHERE checkpoints.session_id = turns.session_id
+                         SELECT FROM checkpoints
+                         WHERE checkpoints.session_id = turns.session_id AND checkpoints.user_id = turns.user_id
                              AND (deleted OR interrupted_before > turns.accepted_at AND reopened_by = '{}')
                      ) AS "stop!""#,
         tasks,

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::log::{Notice, TURNS_CHANNEL};
 
-pub(super) async fn send(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
+pub(crate) async fn send(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
     if notices.is_empty() {
         return Ok(());
     }

@@ -7,10 +7,13 @@
 #![allow(clippy::print_stdout, reason = "says what was not run")]
 
 mod any_instance;
+mod branches;
 mod database_outage;
+mod fallback;
 mod idempotency;
 mod llm_outage;
 mod lost_workers;
+mod memory;
 mod poison;
 mod pubsub_outage;
 mod push;
@@ -18,4 +21,7 @@ mod schema;
 mod settings;
 mod stopping;
 mod support;
+mod tools;
 mod turns_in_order;
+mod usage;
+mod users;

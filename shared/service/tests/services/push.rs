@@ -1,12 +1,12 @@
 //! Workers that are sent their messages over HTTP.
 
-use parlance_mock_llm::{Script, expected_reply};
+use parlance_mock_llm::{MOCK_HEADING, Script, expected_reply};
 use tokio::net::TcpListener;
 
 use crate::support::{Service, World, eventually, reply_of};
 
 const WORKERS: [(&str, &[&str]); 2] =
-    [("llm-worker", &["llm-worker"]), ("persist-worker", &["persist-requests", "persist-replies"])];
+    [("llm-worker", &["llm-worker", "llm-memory"]), ("persist-worker", &["persist-requests", "persist-replies"])];
 
 /// Workers at addresses that stay the same, as services' do.
 async fn start(world: &World, ports: &[u16; 2]) -> Vec<Service> {
@@ -22,7 +22,7 @@ async fn start(world: &World, ports: &[u16; 2]) -> Vec<Service> {
 #[tokio::test]
 async fn a_turn_comes_through_push_and_what_is_sent_while_nobody_is_there_waits() {
     let Some(world) = World::new(Script::default()).await else { return };
-    let world = world.with("PUBSUB_DELIVERY", "push");
+    let world = world.with("PUBSUB_DELIVERY", "push").with("HEADINGS", "on");
     // The emulator's start-up makes subscriptions that are pulled from.
     let ingest = world.ingest().await;
     let free = || async { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port() };
@@ -37,6 +37,13 @@ async fn a_turn_comes_through_push_and_what_is_sent_while_nobody_is_there_waits(
     let events = ingest.stream(&first.task, None).await.rest().await;
     assert_eq!(reply_of(&events), expected_reply("pushed", 20));
     assert_eq!(ingest.recorded(&first.session, 2).await, ["pushed", &expected_reply("pushed", 20)]);
+
+    // What the worker asks of itself is pushed to it as well.
+    eventually("the heading", async || {
+        let session = ingest.get(&format!("/v1/sessions/{}", first.session)).await.expect(200);
+        (session["heading"] == MOCK_HEADING).then_some(())
+    })
+    .await;
 
     for worker in workers {
         worker.stop().await;

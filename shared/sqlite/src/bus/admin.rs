@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use parlance_shared::{
+    UserId,
     port::{
         PortError,
         bus::{BusAdmin, DeadLetters, Subscription, Topic},
@@ -16,7 +17,7 @@ use parlance_shared::{
     replay::Replay,
 };
 
-use super::{SqliteBus, dead_letters::SqliteDeadLetters, publish::publish_as, signals::Readied};
+use super::{SqliteBus, dead_letters::SqliteDeadLetters, forget::forget_user, publish::publish_as, signals::Readied};
 
 #[async_trait]
 impl BusAdmin for SqliteBus {
@@ -48,6 +49,10 @@ impl BusAdmin for SqliteBus {
             move |(_, readied): &(u64, Readied)| signals.announce_seek(*readied),
         );
         Ok(Some(sought.await?.0))
+    }
+
+    async fn forget_user(&self, user: &UserId, until: DateTime<Utc>) -> Result<Option<u64>, PortError> {
+        forget_user(&self.inner, user, until.timestamp_millis()).await.map(Some)
     }
 }
 

@@ -145,6 +145,8 @@ async fn connect_writer(options: &DatabaseOptions) -> sqlx::Result<SqliteConnect
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
+        // What is deleted is overwritten, in the file's free pages as well.
+        .pragma("secure_delete", "on")
         .pragma("journal_size_limit", "67108864");
     if let Some(pages) = options.max_pages {
         connect = connect.pragma("max_page_count", pages.to_string());

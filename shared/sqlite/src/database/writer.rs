@@ -52,6 +52,7 @@ pub(super) struct Writer {
 
 enum Message {
     Job(Lane, Box<dyn Job>),
+    Checkpoint(oneshot::Sender<Result<bool, PortError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -121,6 +122,14 @@ impl Writer {
         result.await.map_err(|_| unavailable("the writer has stopped"))?
     }
 
+    /// Empties the write-ahead log, between two groups.
+    pub(super) async fn checkpoint(&self) -> Result<bool, PortError> {
+        let (reply, result) = oneshot::channel();
+        let sent = self.jobs.send_timeout(Message::Checkpoint(reply), QUEUE_TIMEOUT).await;
+        sent.map_err(|e| unavailable(e.to_string()))?;
+        result.await.map_err(|_| unavailable("the writer has stopped"))?
+    }
+
     pub(super) async fn close(&self) {
         let (closed, done) = oneshot::channel();
         if self.jobs.send(Message::Close(closed)).await.is_ok() {
@@ -149,6 +158,9 @@ async fn write_loop(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<
                 waiting.add(message);
             }
         }
+        for reply in waiting.checkpoints.drain(..) {
+            let _gone_with_its_caller = reply.send(empty_log(&mut connection).await);
+        }
     }
     inbox.close();
     let mut last = waiting.all();
@@ -168,6 +180,7 @@ async fn write_loop(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<
 struct Waiting {
     prompt: VecDeque<Box<dyn Job>>,
     background: VecDeque<(Instant, Box<dyn Job>)>,
+    checkpoints: Vec<oneshot::Sender<Result<bool, PortError>>>,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -176,6 +189,7 @@ impl Waiting {
         match message {
             Message::Job(Lane::Prompt, job) => self.prompt.push_back(job),
             Message::Job(Lane::Background, job) => self.background.push_back((Instant::now(), job)),
+            Message::Checkpoint(reply) => self.checkpoints.push(reply),
             Message::Close(closed) => self.closing = Some(closed),
         }
     }
@@ -240,4 +254,15 @@ async fn run_in_transaction(connection: &mut SqliteConnection, jobs: &mut [Box<d
     // SQLite has already rolled back by itself after some errors; then there is nothing left to undo.
     drop(sqlx::query("ROLLBACK").execute(&mut *connection).await);
     Err(failure)
+}
+
+/// Readers are waited for no longer than others can wait for their writes.
+async fn empty_log(connection: &mut SqliteConnection) -> Result<bool, PortError> {
+    let emptied = async {
+        sqlx::query("PRAGMA busy_timeout = 250").execute(&mut *connection).await?;
+        let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+        sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut *connection).await?;
+        Ok(busy == 0)
+    };
+    emptied.await.map_err(port_error)
 }

@@ -1,6 +1,7 @@
 //! What each event does to the record, in the transaction of its caller.
 //!
-//! The session's row comes first: it tells whose the event is and whether it is too late to keep anything.
+//! The session's row comes first: it tells whose the event is and whether it is too late to keep anything. Of an erased user
+//! nothing is kept at all.
 
 use parlance_shared::{
     event::{MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted},
@@ -8,14 +9,20 @@ use parlance_shared::{
 };
 use sqlx::SqliteConnection;
 
-use super::{messages, sessions, sessions::SessionState, tasks, tasks::Recorded, values::millis};
-use crate::database::refused;
+use super::{branches, messages, sessions, sessions::SessionState, summaries, tasks, tasks::Recorded, values::millis};
+use crate::{bus::forget::forget_session, database::refused, users::is_erased};
 
 pub(super) async fn message_submitted(connection: &mut SqliteConnection, event: &MessageSubmitted) -> sqlx::Result<()> {
     let at = event.accepted_at.timestamp_millis();
+    if is_erased(connection, &event.user_id, event.session_id, at).await? {
+        return Ok(());
+    }
     let session = sessions::touch(connection, &event.user_id, event.session_id, at, at).await?;
     let message_id = match session {
-        SessionState::Kept => messages::put_users(connection, event).await?,
+        SessionState::Kept => {
+            branches::put(connection, event).await?;
+            messages::put_users(connection, event).await?
+        }
         SessionState::Deleted => event.message_id,
     };
     let task = tasks::accept(connection, event, message_id, session).await?;
@@ -26,12 +33,23 @@ pub(super) async fn message_submitted(connection: &mut SqliteConnection, event: 
 }
 
 pub(super) async fn session_changed(connection: &mut SqliteConnection, event: &SessionChanged) -> sqlx::Result<()> {
+    let at = event.changed_at.timestamp_millis();
+    if is_erased(connection, &event.user_id, event.session_id, at).await? {
+        return Ok(());
+    }
     sessions::change(connection, event).await
 }
 
-pub(super) async fn session_deleted(connection: &mut SqliteConnection, event: &SessionDeleted) -> sqlx::Result<()> {
+pub(crate) async fn session_deleted(connection: &mut SqliteConnection, event: &SessionDeleted) -> sqlx::Result<()> {
+    let at = event.deleted_at.timestamp_millis();
+    if is_erased(connection, &event.user_id, event.session_id, at).await? {
+        return Ok(());
+    }
+    forget_session(connection, &event.session_id.to_string()).await?;
     sessions::erase(connection, event).await?;
     messages::erase(connection, event.session_id).await?;
+    summaries::erase(connection, event.session_id).await?;
+    branches::erase(connection, event.session_id).await?;
     tasks::erase(connection, event.session_id).await
 }
 
@@ -48,6 +66,9 @@ pub(super) async fn reply_completed(connection: &mut SqliteConnection, event: &R
         return Err(refused(format!("task {} does not say when it ended", task.id)));
     };
     let began_at = accepted_at.unwrap_or(ended_at);
+    if is_erased(connection, &event.user_id, event.session_id, began_at).await? {
+        return Ok(());
+    }
     let session = sessions::touch(connection, &event.user_id, event.session_id, began_at, ended_at).await?;
     let Some(Recorded { reply_message_id, accepted_at, .. }) = tasks::end(connection, event, session).await? else {
         return Ok(());

@@ -93,7 +93,7 @@ async fn list(
     while bytes < PAGE_BYTES
         && let Some(row) = rows.try_next().await?
     {
-        bytes += row.content.len();
+        bytes += row.content.len() + row.input.as_ref().map_or(0, String::len);
         requests.push(StoredRequest {
             status: status(&row.status)?,
             message: MessageSubmitted {

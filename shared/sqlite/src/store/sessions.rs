@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use parlance_shared::{
     SessionId, UserId,
-    event::{SessionChanged, SessionDeleted},
+    event::{SessionChanged, SessionDeleted, Strategy},
     page::{Page, PagePosition, PageRequest},
     port::store::Lookup,
     session::Session,
@@ -92,11 +92,13 @@ pub(super) async fn change(connection: &mut SqliteConnection, event: &SessionCha
     let instructions_rev = event.instructions.is_some().then_some(revision.as_str());
     let metadata = json(event.metadata.as_ref().and_then(Option::as_ref));
     let metadata_rev = event.metadata.is_some().then_some(revision.as_str());
+    let strategy = event.strategy.flatten().map(Strategy::as_str);
+    let strategy_rev = event.strategy.is_some().then_some(revision.as_str());
     // No revision (the field is absent) compares as null, so the field is left alone; neither does a tombstone take any.
     let changed = sqlx::query!(
         r#"INSERT INTO sessions (id, user_id, created_at, updated_at, heading, heading_rev, instructions,
-               instructions_rev, metadata, metadata_rev)
-           VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               instructions_rev, metadata, metadata_rev, strategy, strategy_rev)
+           VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
            ON CONFLICT (id) DO UPDATE SET
                created_at = min(created_at, excluded.created_at),
                updated_at = max(updated_at, excluded.updated_at),
@@ -111,7 +113,11 @@ pub(super) async fn change(connection: &mut SqliteConnection, event: &SessionCha
                metadata = iif(deleted_at IS NULL AND excluded.metadata_rev > coalesce(metadata_rev, ''),
                    excluded.metadata, metadata),
                metadata_rev = iif(deleted_at IS NULL AND excluded.metadata_rev > coalesce(metadata_rev, ''),
-                   excluded.metadata_rev, metadata_rev)
+                   excluded.metadata_rev, metadata_rev),
+               strategy = iif(deleted_at IS NULL AND excluded.strategy_rev > coalesce(strategy_rev, ''),
+                   excluded.strategy, strategy),
+               strategy_rev = iif(deleted_at IS NULL AND excluded.strategy_rev > coalesce(strategy_rev, ''),
+                   excluded.strategy_rev, strategy_rev)
            WHERE user_id = excluded.user_id
            RETURNING created_at AS "created_at!""#,
         key,
@@ -122,7 +128,9 @@ pub(super) async fn change(connection: &mut SqliteConnection, event: &SessionCha
         instructions,
         instructions_rev,
         metadata,
-        metadata_rev
+        metadata_rev,
+        strategy,
+        strategy_rev
     )
     .fetch_optional(&mut *connection)
     .await?
@@ -144,7 +152,8 @@ pub(super) async fn erase(connection: &mut SqliteConnection, event: &SessionDele
                deleted_at = min(coalesce(deleted_at, excluded.deleted_at), excluded.deleted_at),
                heading = NULL, heading_rev = NULL,
                instructions = NULL, instructions_rev = NULL,
-               metadata = NULL, metadata_rev = NULL
+               metadata = NULL, metadata_rev = NULL,
+               strategy = NULL, strategy_rev = NULL
            WHERE user_id = excluded.user_id
            RETURNING created_at AS "created_at!""#,
         key,
@@ -167,8 +176,8 @@ pub(super) async fn find(
 ) -> sqlx::Result<Lookup<Session>> {
     let (key, owner) = (session.to_string(), user.as_str());
     let row = sqlx::query!(
-        "SELECT heading, instructions, metadata, created_at, updated_at, deleted_at
-         FROM sessions WHERE id = ? AND user_id = ?",
+        "SELECT heading, instructions, metadata, strategy, created_at, updated_at, deleted_at
+         FROM sessions WHERE id = ? AND user_id IN (?, '')",
         key,
         owner
     )
@@ -176,12 +185,14 @@ pub(super) async fn find(
     .await?;
     Ok(match row {
         None => Lookup::Unknown,
+        // Also that of an erased user, which is nobody's any more.
         Some(row) if row.deleted_at.is_some() => Lookup::Deleted,
         Some(row) => Lookup::Found(Session {
             id: session,
             heading: row.heading,
             instructions: row.instructions,
             metadata: metadata(row.metadata)?,
+            strategy: row.strategy.as_deref().and_then(Strategy::from_word),
             created_at: Some(time(row.created_at)?),
             updated_at: Some(time(row.updated_at)?),
         }),
@@ -198,7 +209,7 @@ pub(super) async fn list(
     let mut builder = PageBuilder::new(page.limit);
     let limit = builder.rows_to_read();
     let mut rows = sqlx::query!(
-        "SELECT id, heading, instructions, metadata, created_at, updated_at FROM sessions
+        "SELECT id, heading, instructions, metadata, strategy, created_at, updated_at FROM sessions
          WHERE user_id = ?1 AND deleted_at IS NULL AND (created_at, id) < (?2, ?3)
          ORDER BY created_at DESC, id DESC LIMIT ?4",
         owner,
@@ -217,6 +228,7 @@ pub(super) async fn list(
             heading: row.heading,
             instructions: row.instructions,
             metadata: metadata(row.metadata)?,
+            strategy: row.strategy.as_deref().and_then(Strategy::from_word),
             created_at: Some(time(row.created_at)?),
             updated_at: Some(time(row.updated_at)?),
         };

@@ -9,32 +9,36 @@ use parlance_shared::{
 };
 use serde_json::Value;
 
-pub(super) fn millis(time: Option<DateTime<Utc>>) -> Option<i64> {
+pub(crate) fn millis(time: Option<DateTime<Utc>>) -> Option<i64> {
     time.map(|time| time.timestamp_millis())
 }
 
-pub(super) fn time(millis: i64) -> sqlx::Result<DateTime<Utc>> {
+pub(crate) fn time(millis: i64) -> sqlx::Result<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).ok_or_else(|| unreadable("a time", millis))
 }
 
-pub(super) fn id<I: FromStr>(text: &str) -> sqlx::Result<I> {
+pub(crate) fn time_micros(micros: i64) -> sqlx::Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| unreadable("a time", micros))
+}
+
+pub(crate) fn id<I: FromStr>(text: &str) -> sqlx::Result<I> {
     text.parse().map_err(|_| unreadable("an id", text))
 }
 
-pub(super) fn status(word: &str) -> sqlx::Result<Status> {
+pub(crate) fn status(word: &str) -> sqlx::Result<Status> {
     Status::from_word(word).ok_or_else(|| unreadable("a status", word))
 }
 
-pub(super) fn count(number: Option<u64>) -> Option<i64> {
+pub(crate) fn count(number: Option<u64>) -> Option<i64> {
     number.map(|number| i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-pub(super) fn usage(input: Option<i64>, output: Option<i64>, cached: Option<i64>) -> Usage {
+pub(crate) fn usage(input: Option<i64>, output: Option<i64>, cached: Option<i64>) -> Usage {
     let read = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     Usage { input_tokens: read(input), output_tokens: read(output), cached_tokens: read(cached) }
 }
 
-pub(super) fn timings(
+pub(crate) fn timings(
     accepted: Option<i64>,
     started: Option<i64>,
     first_token: Option<i64>,
@@ -44,12 +48,12 @@ pub(super) fn timings(
     Ok(Timings::from_instants(read(accepted)?, read(started)?, read(first_token)?, read(finished)?))
 }
 
-pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
+pub(crate) fn json(metadata: Option<&Metadata>) -> Option<String> {
     // A map of JSON values has no value that JSON can't hold; `Value` prints itself.
     metadata.map(|metadata| Value::Object(metadata.clone()).to_string())
 }
 
-pub(super) fn metadata(text: Option<String>) -> sqlx::Result<Option<Metadata>> {
+pub(crate) fn metadata(text: Option<String>) -> sqlx::Result<Option<Metadata>> {
     text.map(|text| serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
 }
 

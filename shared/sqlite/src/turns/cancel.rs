@@ -65,26 +65,34 @@ pub(super) async fn interrupt(
     turns: &SqliteTurns,
     user: UserId,
     session: SessionId,
+    by: TaskId,
     before: DateTime<Utc>,
-) -> Result<(), PortError> {
+) -> Result<DateTime<Utc>, PortError> {
     let now = turns.database.clock().now_millis();
     let hub = turns.hub.clone();
     let job = async move |connection: &mut SqliteConnection| {
-        let (session, user, before) = (session.to_string(), user.as_str(), before.timestamp_millis());
-        sqlx::query!(
-            "INSERT INTO checkpoints (session_id, user_id, version, checkpoint, saved_at, interrupted_before)
-             VALUES (?, ?, 0, '{}', ?, ?)
-             ON CONFLICT (session_id) DO UPDATE
-             SET interrupted_before = max(coalesce(interrupted_before, 0), excluded.interrupted_before)
-             WHERE user_id = excluded.user_id",
+        let (session, user, by) = (session.to_string(), user.as_str(), by.to_string());
+        let before = before.timestamp_millis();
+        let marked = sqlx::query_scalar!(
+            r#"INSERT INTO checkpoints (session_id, user_id, version, checkpoint, saved_at, interrupted_before, interrupted_by)
+               VALUES (?, ?, 0, '{}', ?, ?, ?)
+               ON CONFLICT (session_id) DO UPDATE
+               SET interrupted_before = iif(interrupted_by = excluded.interrupted_by, interrupted_before,
+                       max(coalesce(interrupted_before, 0), excluded.interrupted_before)),
+                   interrupted_by = excluded.interrupted_by
+               WHERE user_id = excluded.user_id
+               RETURNING interrupted_before AS "before!""#,
             session,
             user,
             now,
-            before
+            before,
+            by
         )
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
-        sqlx::query_scalar!(
+        // Another user's session: nothing is this user's to stop.
+        let Some(before) = marked else { return Ok((before, Vec::new())) };
+        let cancelled = sqlx::query_scalar!(
             "UPDATE turns SET cancel_requested_at = ?
              WHERE session_id = ? AND user_id = ? AND finished_at IS NULL AND cancel_requested_at IS NULL
                  AND accepted_at < ?
@@ -95,11 +103,12 @@ pub(super) async fn interrupt(
             before
         )
         .fetch_all(connection)
-        .await
+        .await?;
+        Ok((before, cancelled))
     };
-    turns
+    let (before, _) = turns
         .database
-        .write_then(job, move |cancelled: &Vec<String>| {
+        .write_then(job, move |(_, cancelled): &(i64, Vec<String>)| {
             for task in cancelled.iter().filter_map(|id| id.parse().ok()) {
                 if let Some(live) = hub.find(task) {
                     live.cancelled().cancel();
@@ -107,54 +116,55 @@ pub(super) async fn interrupt(
             }
         })
         .await?;
-    Ok(())
+    Ok(DateTime::from_timestamp_millis(before).unwrap_or_default())
 }
 
 pub(super) async fn delete_session(turns: &SqliteTurns, user: UserId, session: SessionId) -> Result<(), PortError> {
     let now = turns.database.clock().now_millis();
     let hub = turns.hub.clone();
-    let job = async move |connection: &mut SqliteConnection| {
-        let (session, user) = (session.to_string(), user.as_str());
-        sqlx::query!(
-            "INSERT INTO checkpoints (session_id, user_id, version, checkpoint, deleted, saved_at)
-             VALUES (?, ?, 1, '{}', 1, ?)
-             ON CONFLICT (session_id) DO UPDATE SET version = version + 1, checkpoint = '{}', deleted = 1
-             WHERE user_id = excluded.user_id",
-            session,
-            user,
-            now
-        )
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query!(
-            "DELETE FROM reply_log WHERE task_id IN (SELECT task_id FROM turns WHERE session_id = ? AND user_id = ?)",
-            session,
-            user
-        )
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query_scalar!(
-            "UPDATE turns
-             SET session_deleted = 1, cancel_requested_at = coalesce(cancel_requested_at, ?),
-                 reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = 0, details = NULL
-             WHERE session_id = ? AND user_id = ?
-             RETURNING CASE WHEN finished_at IS NULL THEN task_id END AS 'open?: String'",
-            now,
-            session,
-            user
-        )
-        .fetch_all(connection)
-        .await
-    };
-    turns
-        .database
-        .write_then(job, move |open| {
-            for task in open.iter().flatten().filter_map(|id| id.parse().ok()) {
-                if let Some(live) = hub.find(task) {
-                    live.cancelled().cancel();
-                }
-            }
-        })
-        .await?;
+    let job = async move |connection: &mut SqliteConnection| delete_in(connection, &user, session, now).await;
+    turns.database.write_then(job, move |open| hub.cancel_all(open)).await?;
     Ok(())
+}
+
+/// Deletes within the caller's transaction; gives the turns that are to stop.
+pub(crate) async fn delete_in(
+    connection: &mut SqliteConnection,
+    user: &UserId,
+    session: SessionId,
+    now: i64,
+) -> sqlx::Result<Vec<TaskId>> {
+    let (session, user) = (session.to_string(), user.as_str());
+    sqlx::query!(
+        "INSERT INTO checkpoints (session_id, user_id, version, checkpoint, deleted, saved_at)
+         VALUES (?, ?, 1, '{}', 1, ?)
+         ON CONFLICT (session_id) DO UPDATE SET version = version + 1, checkpoint = '{}', deleted = 1
+         WHERE user_id = excluded.user_id",
+        session,
+        user,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM reply_log WHERE task_id IN (SELECT task_id FROM turns WHERE session_id = ? AND user_id = ?)",
+        session,
+        user
+    )
+    .execute(&mut *connection)
+    .await?;
+    let open = sqlx::query_scalar!(
+        "UPDATE turns
+         SET session_deleted = 1, cancel_requested_at = coalesce(cancel_requested_at, ?),
+             reply = CASE WHEN finished_at IS NULL THEN reply ELSE '' END, reply_expired = 0, details = NULL, fingerprint = NULL,
+             error_message = CASE WHEN error_code IS NULL THEN NULL ELSE '' END
+         WHERE session_id = ? AND user_id = ?
+         RETURNING CASE WHEN finished_at IS NULL THEN task_id END AS 'open?: String'",
+        now,
+        session,
+        user
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(open.into_iter().flatten().filter_map(|id| id.parse().ok()).collect())
 }

@@ -15,6 +15,7 @@ use parlance_shared::{
     port::{
         PortError,
         turns::{Claim, ClaimError, ClaimOutcome, EARLIER_TURN, TurnRequest, WorkerId},
+        users::user_key,
     },
     task::{Task, codes},
 };
@@ -23,6 +24,7 @@ use super::{
     SqliteTurns, flush, reopen,
     row::{self, TurnRow},
 };
+use crate::users::is_erased;
 
 enum Granted {
     Claimed { claim: Claim, reset_reason: String },
@@ -88,6 +90,7 @@ impl Ask<'_> {
         let reply_message = request.reply_message_id.to_string();
         let accepted_at = request.accepted_at.timestamp_millis();
         let waits_for = self.waits_for();
+        let user_key = user_key(&request.user_id);
         let new = sqlx::query!(
             r#"INSERT INTO turns (task_id, user_id, session_id, message_id, reply_message_id, status, attempt, worker,
                                   epoch, leased_until, fingerprint, accepted_at, started_at, session_deleted)
@@ -99,8 +102,10 @@ impl Ask<'_> {
                        AND leased_until > ?12)
                ON CONFLICT (task_id) DO NOTHING
                RETURNING session_deleted = 1 OR EXISTS (
-                   SELECT 1 FROM checkpoints WHERE session_id = ?3 AND interrupted_before > ?10
-               ) AS "stop!: bool""#,
+                   SELECT 1 FROM checkpoints WHERE session_id = ?3 AND user_id = ?2 AND interrupted_before > ?10
+               ) AS "stop!: bool",
+               EXISTS (SELECT 1 FROM sessions WHERE id = ?3 AND user_id = '')
+                   OR EXISTS (SELECT 1 FROM erased_users WHERE user_key = ?13 AND erased_at >= ?10) AS "erased!: bool""#,
             task,
             user,
             session,
@@ -112,14 +117,48 @@ impl Ask<'_> {
             request.fingerprint,
             accepted_at,
             self.now,
-            waits_for
+            waits_for,
+            user_key
         )
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        if new.as_ref().is_some_and(|row| row.erased) {
+            return self.erased(connection).await.map(Some);
+        }
         Ok(new.map(|row| Granted::Claimed {
             claim: self.granted(1, 0, 0, row.stop, String::new()),
             reset_reason: String::new(),
         }))
+    }
+
+    /// It comes too late: its user was erased. The row that was made for it keeps its id alone.
+    async fn erased(&self, connection: &mut SqliteConnection) -> sqlx::Result<Granted> {
+        let request = self.request;
+        let (id, session, user) =
+            (request.task_id.to_string(), request.session_id.to_string(), request.user_id.as_str());
+        let at = request.accepted_at.timestamp_millis();
+        sqlx::query!(
+            "UPDATE turns SET status = 'cancelled', attempt = 0, reply = '', finished_at = ?, worker = NULL, epoch = NULL,
+                 leased_until = NULL, fingerprint = NULL, started_at = NULL, session_deleted = 1
+             WHERE task_id = ?",
+            self.now,
+            id
+        )
+        .execute(&mut *connection)
+        .await?;
+        if !is_erased(connection, &request.user_id, request.session_id, at).await? {
+            return Ok(Granted::NotYet);
+        }
+        sqlx::query!(
+            "UPDATE turns SET user_id = '', accepted_at = NULL WHERE task_id = ? AND session_id = ? AND user_id = ?",
+            id,
+            session,
+            user
+        )
+        .execute(&mut *connection)
+        .await?;
+        let row = row::load(connection, request.task_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Granted::Ended(Box::new(row.task(request.task_id)?)))
     }
 
     /// Leases that ran out before then keep nobody waiting.
@@ -174,7 +213,8 @@ impl Ask<'_> {
              RETURNING attempt, lost_attempts, failed_attempts,
                        cancel_requested_at IS NOT NULL OR session_deleted = 1 OR (reopened_by IS NULL AND EXISTS (
                            SELECT 1 FROM checkpoints
-                           WHERE checkpoints.session_id = turns.session_id AND interrupted_before > turns.accepted_at
+                           WHERE checkpoints.session_id = turns.session_id AND checkpoints.user_id = turns.user_id
+                               AND interrupted_before > turns.accepted_at
                        )) AS 'stop!: bool'",
             lost,
             reset_reason,

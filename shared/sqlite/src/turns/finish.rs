@@ -82,13 +82,15 @@ async fn write_end(connection: &mut SqliteConnection, claim: &Claim, end: &TurnE
         Some(error) => (Some(&error.code), Some(&error.message), Some(i64::from(error.retryable))),
         None => (None, None, None),
     };
-    let details = end.details.to_column();
+    let (details, cost) = (end.details.to_column(), signed(end.details.cost_micro_usd));
     sqlx::query!(
         "UPDATE turns
          SET status = ?, reply = CASE session_deleted WHEN 1 THEN '' ELSE ? END, provider = ?, model = ?,
              input_tokens = ?, output_tokens = ?, cached_tokens = ?, first_token_at = ?, finished_at = ?,
-             error_code = ?, error_message = ?, error_retryable = ?,
-             details = CASE session_deleted WHEN 1 THEN NULL ELSE ? END, worker = NULL, epoch = NULL, leased_until = NULL
+             error_code = ?, error_message = CASE session_deleted WHEN 1 THEN '' ELSE ? END, error_retryable = ?,
+             fingerprint = CASE session_deleted WHEN 1 THEN NULL ELSE fingerprint END,
+             details = CASE session_deleted WHEN 1 THEN NULL ELSE ? END, cost_micro_usd = ?,
+             worker = NULL, epoch = NULL, leased_until = NULL
          WHERE task_id = ?",
         status,
         end.content,
@@ -103,6 +105,7 @@ async fn write_end(connection: &mut SqliteConnection, claim: &Claim, end: &TurnE
         message,
         retryable,
         details,
+        cost,
         task
     )
     .execute(&mut *connection)

@@ -7,12 +7,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-use parlance_shared::TaskId;
+use parlance_shared::{
+    TaskId,
+    task::{Status, Task},
+};
 
 use super::live::LiveTask;
 
 #[derive(Default)]
-pub(super) struct Hub {
+pub(crate) struct Hub {
     inner: Mutex<Inner>,
     pub(super) dirty: Notify,
     let_go: Notify,
@@ -66,6 +69,20 @@ impl Hub {
         drop(inner);
         drop(held);
         self.let_go.notify_waiters();
+    }
+
+    /// Tells those that are in memory that their owner wants them stopped.
+    pub(crate) fn cancel_all(&self, tasks: &[TaskId]) {
+        tasks.iter().filter_map(|id| self.find(*id)).for_each(|live| live.cancelled().cancel());
+    }
+
+    /// Tells the readers of tasks that were cancelled without a worker, in these attempts, and of which nothing is kept.
+    pub(crate) fn end_all(&self, tasks: &[(TaskId, u32)]) {
+        for (id, attempt) in tasks {
+            if let Some(live) = self.find(*id) {
+                live.end_without_a_word(Task { status: Status::Cancelled, attempt: *attempt, ..Task::queued(*id) });
+            }
+        }
     }
 
     /// Waits until no task is claimed.

@@ -8,39 +8,39 @@ use parlance_shared::{
     task::{Reply, Status, Task, TaskDetails, TaskError, Timings, Usage},
 };
 
-pub(super) struct TurnRow {
-    pub(super) user_id: String,
-    pub(super) session_id: Option<String>,
-    pub(super) message_id: Option<String>,
-    pub(super) reply_message_id: Option<String>,
-    pub(super) status: String,
-    pub(super) attempt: i64,
-    pub(super) reset_reason: String,
-    pub(super) worker: Option<String>,
-    pub(super) epoch: Option<String>,
-    pub(super) leased_until: Option<i64>,
-    pub(super) session_deleted: i64,
-    pub(super) fingerprint: Option<String>,
-    pub(super) reply: Option<String>,
-    pub(super) reply_expired: i64,
-    pub(super) provider: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) input_tokens: Option<i64>,
-    pub(super) output_tokens: Option<i64>,
-    pub(super) cached_tokens: Option<i64>,
-    pub(super) accepted_at: Option<i64>,
-    pub(super) started_at: Option<i64>,
-    pub(super) first_token_at: Option<i64>,
-    pub(super) finished_at: Option<i64>,
-    pub(super) error_code: Option<String>,
-    pub(super) error_message: Option<String>,
-    pub(super) error_retryable: Option<i64>,
+pub(crate) struct TurnRow {
+    pub(crate) user_id: String,
+    pub(crate) session_id: Option<String>,
+    pub(crate) message_id: Option<String>,
+    pub(crate) reply_message_id: Option<String>,
+    pub(crate) status: String,
+    pub(crate) attempt: i64,
+    pub(crate) reset_reason: String,
+    pub(crate) worker: Option<String>,
+    pub(crate) epoch: Option<String>,
+    pub(crate) leased_until: Option<i64>,
+    pub(crate) session_deleted: i64,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) reply: Option<String>,
+    pub(crate) reply_expired: i64,
+    pub(crate) provider: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) input_tokens: Option<i64>,
+    pub(crate) output_tokens: Option<i64>,
+    pub(crate) cached_tokens: Option<i64>,
+    pub(crate) accepted_at: Option<i64>,
+    pub(crate) started_at: Option<i64>,
+    pub(crate) first_token_at: Option<i64>,
+    pub(crate) finished_at: Option<i64>,
+    pub(crate) error_code: Option<String>,
+    pub(crate) error_message: Option<String>,
+    pub(crate) error_retryable: Option<i64>,
     /// The ids of the replays that had it answered anew, apart by blanks.
-    pub(super) reopened_by: Option<String>,
-    pub(super) details: Option<String>,
+    pub(crate) reopened_by: Option<String>,
+    pub(crate) details: Option<String>,
 }
 
-pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sqlx::Result<Option<TurnRow>> {
+pub(crate) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sqlx::Result<Option<TurnRow>> {
     let task = task.to_string();
     sqlx::query_as!(
         TurnRow,
@@ -56,7 +56,7 @@ pub(super) async fn load(executor: impl SqliteExecutor<'_>, task: TaskId) -> sql
 }
 
 /// Text of the given attempt that was stored while it ran.
-pub(super) async fn stored_text(executor: impl SqliteExecutor<'_>, task: TaskId, attempt: i64) -> sqlx::Result<String> {
+pub(crate) async fn stored_text(executor: impl SqliteExecutor<'_>, task: TaskId, attempt: i64) -> sqlx::Result<String> {
     let task = task.to_string();
     let pieces = sqlx::query_scalar!(
         "SELECT text FROM reply_log WHERE task_id = ? AND attempt = ? ORDER BY start",
@@ -69,20 +69,21 @@ pub(super) async fn stored_text(executor: impl SqliteExecutor<'_>, task: TaskId,
 }
 
 impl TurnRow {
-    pub(super) fn is_of(&self, user: &UserId) -> bool {
-        self.user_id == user.as_str()
+    pub(crate) fn is_of(&self, user: &UserId) -> bool {
+        // Nobody's any more: an erased user's, of whose task only the id is left.
+        self.user_id == user.as_str() || self.user_id.is_empty()
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.finished_at.is_some()
     }
 
-    pub(super) fn attempt(&self) -> u32 {
+    pub(crate) fn attempt(&self) -> u32 {
         u32::try_from(self.attempt).unwrap_or(u32::MAX)
     }
 
     /// The task, with the end's text or none.
-    pub(super) fn task(&self, id: TaskId) -> sqlx::Result<Task> {
+    pub(crate) fn task(&self, id: TaskId) -> sqlx::Result<Task> {
         Ok(Task {
             id,
             session_id: parsed(self.session_id.as_deref())?,

@@ -65,6 +65,8 @@ pub(super) async fn load_live(turns: &SqliteTurns, live: &LiveTask) -> Result<()
 
 fn stored(id: TaskId, row: TurnRow, text: String) -> sqlx::Result<Stored> {
     let end = if row.has_ended() { Some(row.task(id)?) } else { None };
+    // The end's text stands in its row as it was said, and its calls of tools apart from it.
+    let text = end.as_ref().map_or(text, |task| task.log_text().into_owned());
     Ok(Stored {
         end,
         attempt: row.attempt(),

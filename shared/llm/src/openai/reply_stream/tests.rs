@@ -40,6 +40,10 @@ fn finished() -> Item {
     Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Default::default() })
 }
 
+fn stopped() -> Item {
+    Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Some("stop".to_owned()) })
+}
+
 fn text(text: &str) -> String {
     let text = serde_json::to_string(text).unwrap();
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\n")
@@ -58,7 +62,8 @@ fn the_end_is_a_finish_reason_or_done() {
         STOP,
         STOP.trim(),
     ] {
-        assert_eq!(read(&format!("{}{end}", text("hi"))), [delta("hi"), finished()], "{end:?}");
+        let ended = if end.contains("stop") { stopped() } else { finished() };
+        assert_eq!(read(&format!("{}{end}", text("hi"))), [delta("hi"), ended], "{end:?}");
     }
     assert_eq!(read(&text("hi")), [delta("hi"), Err(LlmErrorKind::StreamCut)]);
     assert_eq!(read(""), [Err(LlmErrorKind::StreamCut)]);
@@ -70,7 +75,7 @@ fn a_cut_within_an_event_is_a_cut_and_after_the_finish_is_none() {
     let whole = format!("{}{}", text("hi"), text("there"));
     let cut = &whole[..whole.len() - 9];
     assert_eq!(read(cut), [delta("hi"), Err(LlmErrorKind::StreamCut)]);
-    assert_eq!(read(&format!("{}{STOP}data: {{\"choi", text("hi"))), [delta("hi"), finished()]);
+    assert_eq!(read(&format!("{}{STOP}data: {{\"choi", text("hi"))), [delta("hi"), stopped()]);
 }
 
 #[test]
@@ -85,9 +90,34 @@ fn usage_and_model_are_kept_and_other_fields_and_comments_skipped() {
         read(&body),
         [
             delta("hi"),
-            Ok(LlmEvent::Finished { model: Some("m-1".to_owned()), usage, finish_reason: Default::default() })
+            Ok(LlmEvent::Finished { model: Some("m-1".to_owned()), usage, finish_reason: Some("stop".to_owned()) })
         ]
     );
+}
+
+#[test]
+fn calls_come_after_the_text_and_before_the_end() {
+    let call = |index: u32, arguments: &str| {
+        let function = serde_json::json!({"name": "f", "arguments": arguments});
+        let calls = serde_json::json!([{"index": index, "id": format!("c{index}"), "function": function}]);
+        format!("data: {}\n\n", serde_json::json!({"choices": [{"delta": {"tool_calls": calls}}]}))
+    };
+    let called = |index: u32, arguments: &str| {
+        let (id, name, arguments) = (format!("c{index}"), "f".to_owned(), arguments.to_owned());
+        Ok(LlmEvent::ToolCall(parlance_shared::content::ToolCall { id, name, arguments }))
+    };
+    let end = || {
+        let finish_reason = Some("tool_calls".to_owned());
+        Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason })
+    };
+    let stop = STOP.replace("stop", "tool_calls");
+    let body = format!("{}{}{}{}{stop}", call(0, "{"), text("hi"), call(1, "1"), call(0, "}"));
+    assert_eq!(read(&body), [delta("hi"), called(0, "{}"), called(1, "1"), end()]);
+    assert_eq!(read(&format!("{}{stop}data: [DONE]\n\n", call(0, ""))), [called(0, ""), end()], "no empty reply");
+    assert_eq!(read(&call(0, "{")), [Err(LlmErrorKind::StreamCut)], "half a call is none");
+    assert_eq!(read(&format!("{}{stop}", call(0, &"x".repeat(2_000)))), [Err(LlmErrorKind::ReplyTooLong)]);
+    let many: String = (0..200).map(|index| call(index, "")).collect();
+    assert!(matches!(read(&many)[..], [Err(LlmErrorKind::BadResponse | LlmErrorKind::ReplyTooLong)]));
 }
 
 #[test]
@@ -140,7 +170,7 @@ async fn a_broken_body_is_a_cut_unless_the_reply_was_finished() {
     let cut = read_body(vec![frame(text("hi")), Err("reset")], 1024).await;
     assert_eq!(cut, [delta("hi"), Err(LlmErrorKind::StreamCut)]);
     let late = read_body(vec![frame(text("hi")), frame(STOP.to_owned()), Err("reset")], 1024).await;
-    assert_eq!(late, [delta("hi"), finished()]);
+    assert_eq!(late, [delta("hi"), stopped()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +222,7 @@ async fn a_finished_reply_does_not_wait_long_for_its_usage() {
         items,
         [
             Ok(LlmEvent::Delta("hi".to_owned())),
-            Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Default::default() })
+            Ok(LlmEvent::Finished { model: None, usage: Usage::default(), finish_reason: Some("stop".to_owned()) })
         ]
     );
     assert!(begun.elapsed() <= Duration::from_secs(2));

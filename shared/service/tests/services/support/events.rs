@@ -118,6 +118,7 @@ pub fn reply_of(events: &[Event]) -> String {
                 attempt = Some(of);
             }
             "status" => attempt = Some(of),
+            "tool_call" => assert!(attempt.is_none_or(|attempt| attempt == of), "{events:?}"),
             _ => {
                 assert_eq!(at + 1, events.len(), "something follows the end: {events:?}");
                 assert_eq!(event.data["reply"]["content"], text.as_str(), "{events:?}");

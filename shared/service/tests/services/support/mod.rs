@@ -10,7 +10,7 @@ mod pubsub;
 mod world;
 
 pub use self::{
-    client::{Accepted, HttpClient},
+    client::{Accepted, Answer, HttpClient},
     database::TestDatabase,
     events::{Event, reply_of},
     process::{Ended, Process, program},

@@ -64,6 +64,8 @@ impl World {
             ("ID_SECRET", format!("{0}{0}", Uuid::new_v4().simple())),
             ("LLM_BASE_URL", mock.base_url()),
             ("LLM_MODEL", "mock-model".to_owned()),
+            // A heading that comes at some time would be in the way of tests that are about something else.
+            ("HEADINGS", "off".to_owned()),
         ];
         let pubsub = PubSub::new(&emulator, &project);
         Self {

@@ -1,0 +1,109 @@
+//! What a client asks of a message: the body's fields, checked and in their own types. All faults are told at once.
+
+use parlance_shared::{
+    MessageId,
+    content::{ContentPart, TurnInput},
+    event::Strategy,
+    session::Metadata,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    extract::{Field, RequestBody},
+    problem::Problem,
+    read_parts::parts,
+    read_tools::{response_format, tool_choice, tool_results, tools},
+    state::ApiState,
+    validate::Faults,
+};
+
+/// The body of a message. Fields of several shapes are read by hand, so that each fault can be told by its place.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostMessage {
+    content: Option<Value>,
+    model: Option<String>,
+    strategy: Option<String>,
+    metadata: Option<Metadata>,
+    tool_results: Option<Value>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
+    response_format: Option<Value>,
+    edits: Option<String>,
+}
+
+impl RequestBody for PostMessage {
+    const FIELDS: &'static [Field] = &[
+        ("content", "a string, or an array of parts"),
+        ("model", "a string, or null"),
+        ("strategy", "one of \"enqueue\", \"interrupt\", \"reject\", or null"),
+        ("metadata", "an object, or null"),
+        ("tool_results", "an array of objects, or null"),
+        ("tools", "an array of objects, or null"),
+        ("tool_choice", "a string or an object, or null"),
+        ("response_format", "an object, or null"),
+        ("edits", "the id of a message, or null"),
+    ];
+}
+
+/// A message that may be asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Its text.
+    pub(crate) content: String,
+    /// The model asked for.
+    pub(crate) model: Option<String>,
+    /// What to do while a reply runs; none for the session's own.
+    pub(crate) strategy: Option<Strategy>,
+    /// The client's own data.
+    pub(crate) metadata: Option<Metadata>,
+    /// What it asks beyond its text.
+    pub(crate) input: TurnInput,
+    /// The message that it stands in for, with all that followed.
+    pub(crate) edits: Option<MessageId>,
+}
+
+impl PostMessage {
+    /// Checks every field.
+    pub(crate) fn read(self, state: &ApiState) -> Result<Asked, Problem> {
+        let mut faults = Faults::default();
+        let tool_results = tool_results(&mut faults, self.tool_results.as_ref());
+        let (content, parts) = match &self.content {
+            // A result of a tool needs no word of the user's.
+            None if !tool_results.is_empty() => (String::new(), Vec::new()),
+            Some(Value::String(text)) if text.is_empty() && !tool_results.is_empty() => (String::new(), Vec::new()),
+            Some(Value::Array(items)) => parts(&mut faults, items, state.limits.data_uri_bytes),
+            Some(Value::String(text)) => {
+                faults.content(Some(text));
+                (text.clone(), Vec::new())
+            }
+            None => {
+                faults.content(None);
+                Default::default()
+            }
+            Some(_) => {
+                faults.content_shape();
+                Default::default()
+            }
+        };
+        faults.model(self.model.as_deref(), &state.allowed_models);
+        let strategy = faults.strategy(self.strategy.as_deref());
+        faults.metadata(self.metadata.as_ref());
+        let input = TurnInput {
+            parts: if parts.iter().any(is_more_than_text) { parts } else { Vec::new() },
+            tool_results,
+            tools: tools(&mut faults, self.tools),
+            tool_choice: tool_choice(&mut faults, self.tool_choice),
+            response_format: response_format(&mut faults, self.response_format),
+            replaces: None,
+        };
+        let edits = faults.edits(self.edits.as_deref());
+        faults.into_result()?;
+        Ok(Asked { content, model: self.model, strategy, metadata: self.metadata, input, edits })
+    }
+}
+
+fn is_more_than_text(part: &ContentPart) -> bool {
+    !matches!(part, ContentPart::Text { .. })
+}
