@@ -79,6 +79,8 @@ async fn nobody_waits_for_room_for_ever() {
     let waiting = losing.append(PIECE);
     lost.lost.cancel();
     assert!(matches!(timeout(Duration::from_secs(1), waiting).await.unwrap(), Err(AppendError::Fenced)));
+    // What the lost one had taken may be free again.
+    fill(&mut stopping).await;
     let waiting = tokio::spawn(async move { stopping.append(PIECE).await });
     assert!(worker.lifecycle.stop(Duration::from_millis(100), Duration::from_secs(5)).await);
     let ended = timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();

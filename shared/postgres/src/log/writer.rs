@@ -38,14 +38,16 @@ impl ReplyWriter for Writer {
                 Append::Over => return Err(AppendError::Fenced),
                 Append::Full => {}
             }
+            // In this order: what nobody will flush any more has room for everything.
             tokio::select! {
-                () = changed => {}
-                () = room => {}
+                biased;
                 () = self.lost.cancelled() => return Err(AppendError::Fenced),
                 () = self.aborting.cancelled() => {
                     let cause = "the process stops".to_owned();
                     return Err(PortError::Unavailable { what: "the reply log", cause }.into());
                 }
+                () = changed => {}
+                () = room => {}
             }
         }
     }
