@@ -3,6 +3,7 @@
 mod cloud;
 mod fallback;
 mod first_token;
+mod memory;
 mod recovery;
 mod start;
 mod subscribers;
@@ -22,7 +23,7 @@ use crate::{
 const RUNS: usize = 3;
 
 /// The benchmarks by name. One may give more than one figure.
-pub const NAMES: [&str; 6] = ["first-token", "fallback", "throughput", "subscribers", "start", "recovery"];
+pub const NAMES: [&str; 7] = ["first-token", "fallback", "memory", "throughput", "subscribers", "start", "recovery"];
 
 /// The benchmarks of the services apart, on Postgres and Pub/Sub's emulator.
 pub const CLOUD_NAMES: [&str; 4] = ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services"];
@@ -48,6 +49,7 @@ pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
     match name {
         "first-token" => first_token::measure(&rig).await,
         "fallback" => fallback::measure(&rig).await,
+        "memory" => memory::measure(&rig).await,
         "throughput" => throughput::measure(&rig).await,
         "subscribers" => subscribers::measure(&rig).await,
         "start" => start::measure(&rig).await,

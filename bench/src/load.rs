@@ -27,8 +27,8 @@ use crate::{
     sse::EventStream,
 };
 
-/// After so many turns a conversation starts a new session.
-const TURNS_PER_SESSION: u32 = 5;
+/// After so many turns a conversation starts a new session, as a rule.
+pub const TURNS_PER_SESSION: u32 = 5;
 /// A reply that takes longer than this hangs.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -43,6 +43,8 @@ pub struct Load {
     pub token_delay_ms: u32,
     /// Before each turn a conversation pauses for up to so many milliseconds, chosen at random.
     pub pause_ms: u64,
+    /// After so many turns a conversation starts a new session.
+    pub turns_per_session: u32,
     /// When a conversation ends.
     pub until: Until,
 }

@@ -23,7 +23,7 @@ usage: cargo xtask <habit>
 
   test [cargo test's arguments]   start the services, build the programs, then run every test
   lint                            format, clippy, dependencies, prepared queries
-  bench [names]                   measure speeds: first-token, throughput, subscribers, start, recovery
+  bench [names]                   measure speeds: first-token, fallback, memory, throughput, subscribers, start, recovery
   bench crash [--conversations N] [--turns N] [--kills N] [--seed N]
                                   kill the server again and again, and check what everyone saw
   bench cloud… | crash-cloud      the same with services and processes of their own (starts the services)

@@ -5,13 +5,20 @@ use super::{RUNS, Rig};
 use crate::{
     Fallible,
     figure::{Figure, Judged},
-    load::{self, Load, Until},
+    load::{self, Load, TURNS_PER_SESSION, Until},
     process::{Process, ServerOptions},
     stats::percentile,
 };
 
 /// As for the first token.
-const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, pause_ms: 0, until: Until::Turns(250) };
+const LOAD: Load = Load {
+    conversations: 1,
+    tokens: 8,
+    token_delay_ms: 2,
+    pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
+    until: Until::Turns(250),
+};
 
 /// Nobody listens there.
 const NOBODY: &str = "http://127.0.0.1:9/v1";

@@ -4,12 +4,19 @@ use super::{RUNS, Rig};
 use crate::{
     Fallible,
     figure::{Figure, Judged},
-    load::{self, Load, Until},
+    load::{self, Load, TURNS_PER_SESSION, Until},
     stats::percentile,
 };
 
 /// Short replies, slow enough that the first token comes alone.
-const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, pause_ms: 0, until: Until::Turns(250) };
+const LOAD: Load = Load {
+    conversations: 1,
+    tokens: 8,
+    token_delay_ms: 2,
+    pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
+    until: Until::Turns(250),
+};
 
 pub(super) async fn measure(rig: &Rig) -> Fallible<Vec<Figure>> {
     let server = rig.ready_server("first-token").await?;

@@ -8,7 +8,7 @@ use super::Rig;
 use crate::{
     Fallible,
     figure::{Figure, Judged},
-    load::{self, Load, Until},
+    load::{self, Load, TURNS_PER_SESSION, Until},
     proc_stat::resident_kib,
     process::Process,
     stats::median,
@@ -21,10 +21,18 @@ const FILL: Load = Load {
     tokens: 100,
     token_delay_ms: 0,
     pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
     until: Until::Elapsed(Duration::from_secs(4)),
 };
 /// What each start does before its memory is taken.
-const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, pause_ms: 0, until: Until::Turns(5) };
+const SOME: Load = Load {
+    conversations: 20,
+    tokens: 100,
+    token_delay_ms: 0,
+    pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
+    until: Until::Turns(5),
+};
 const QUIET: Duration = Duration::from_secs(2);
 const MEMORY_RUNS: usize = 3;
 

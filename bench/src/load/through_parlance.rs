@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Instant};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Conversation, Hops, Load, TURNS_PER_SESSION, Turn, content, finish};
+use super::{Conversation, Hops, Load, Turn, content, finish};
 use crate::{
     Fallible,
     api::{self, Delta, Reply},
@@ -59,7 +59,7 @@ impl Parlance {
 impl Conversation for Parlance {
     async fn turn(&mut self, load: Load) -> Fallible<Turn> {
         let content = content(self.number, self.turns, load.tokens, load.token_delay_ms);
-        if self.turns.is_multiple_of(TURNS_PER_SESSION) {
+        if self.turns.is_multiple_of(load.turns_per_session) {
             self.session = None;
         }
         self.turns += 1;

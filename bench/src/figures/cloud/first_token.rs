@@ -4,13 +4,20 @@ use super::{RUNS, Rig};
 use crate::{
     Fallible,
     figure::{Figure, Judged},
-    load::{self, Hops, Load, Until},
+    load::{self, Hops, Load, TURNS_PER_SESSION, Until},
     stats::{median, percentile},
 };
 
 /// Short replies, slow enough that the first token comes alone. The emulator looks for new messages every 50 ms: a turn that
 /// always began right after the last one would always meet it at the same moment.
-const LOAD: Load = Load { conversations: 1, tokens: 8, token_delay_ms: 2, pause_ms: 100, until: Until::Turns(150) };
+const LOAD: Load = Load {
+    conversations: 1,
+    tokens: 8,
+    token_delay_ms: 2,
+    pause_ms: 100,
+    turns_per_session: TURNS_PER_SESSION,
+    until: Until::Turns(150),
+};
 
 pub(super) async fn measure(rig: &mut Rig) -> Fallible<Vec<Figure>> {
     let cloud = rig.cloud().await?;

@@ -9,14 +9,21 @@ use crate::{
     Fallible,
     cloud::{Cloud, Service},
     figure::{Figure, Judged},
-    load::{self, Load, Until},
+    load::{self, Load, TURNS_PER_SESSION, Until},
     proc_stat::{proportional_kib, resident_kib},
     stats::{median, percentile},
 };
 
 const STARTS: usize = 10;
 /// What they do before their memory is taken: 500 replies, warm-up included.
-const SOME: Load = Load { conversations: 20, tokens: 100, token_delay_ms: 0, pause_ms: 0, until: Until::Turns(5) };
+const SOME: Load = Load {
+    conversations: 20,
+    tokens: 100,
+    token_delay_ms: 0,
+    pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
+    until: Until::Turns(5),
+};
 const QUIET: Duration = Duration::from_secs(10);
 const MIB: f64 = 1024.0;
 

@@ -7,7 +7,7 @@ use crate::{
     Fallible,
     cloud::Cloud,
     figure::{Figure, Judged},
-    load::{self, Load, Until},
+    load::{self, Load, TURNS_PER_SESSION, Until},
     proc_stat::cpu_seconds,
     stats::{median, percentile},
 };
@@ -17,6 +17,7 @@ const LOAD: Load = Load {
     tokens: 100,
     token_delay_ms: 0,
     pause_ms: 0,
+    turns_per_session: TURNS_PER_SESSION,
     until: Until::Elapsed(Duration::from_secs(10)),
 };
 
