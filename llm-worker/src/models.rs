@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(known("gpt-4o-mini-2024-07-18"), (128_000, Some("o200k_base")));
         assert_eq!(known("gpt-4"), (8_192, Some("cl100k_base")));
         assert_eq!(known("openai/GPT-4.1-nano"), (1_047_576, Some("o200k_base")));
-        assert_eq!(known("llama3.2:3b"), (131_072, Some("llama3")));
+        assert_eq!(known("llama3.2:3b"), (131_072, None));
         assert_eq!(known("models/gemini-2.5-flash"), (1_048_576, None));
         assert_eq!(known("mock-model"), (UNKNOWN_CONTEXT, None));
     }
@@ -70,7 +70,7 @@ mod tests {
         let models = Models::new();
         assert!(models.0.len() > 30, "the list can't be read");
         for tokenizer in models.0.iter().filter_map(|entry| entry.tokenizer.as_deref()) {
-            assert!(ENCODINGS.contains(&tokenizer), "{tokenizer}");
+            assert!(ENCODINGS.iter().any(|(known, _)| *known == tokenizer), "{tokenizer}");
         }
     }
 }

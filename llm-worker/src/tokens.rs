@@ -6,23 +6,24 @@
 //! A tokenizer's vocabulary takes 0.1 s to unpack and 23 MB. It is unpacked on a thread of its own when it is first wanted, and
 //! until then the estimate serves: no reply waits for it, and a process that never needs it never pays for it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use parlance_shared::{
     content::{ContentPart, ToolCall, TurnInput},
     port::turns::CheckpointTurn,
 };
-use tiktoken::CoreBpe;
+use tiktoken::{
+    CoreBpe,
+    encoding::{cl100k_base, o200k_base},
+};
 use tracing::warn;
 
-/// The tokenizers that there are.
-pub(crate) const ENCODINGS: [&str; 6] = ["o200k_base", "cl100k_base", "llama3", "qwen2", "deepseek_v3", "mistral_v3"];
+/// Unpacks a vocabulary.
+type Unpack = fn() -> CoreBpe;
 
-/// So many are unpacked at most: what they take stays taken.
-const MOST_UNPACKED: usize = 2;
+/// The tokenizers that there are. Named one by one: whoever asks the crate by name has all its vocabularies in the program, 4 MB
+/// more of them.
+pub(crate) const ENCODINGS: [(&str, Unpack); 2] = [("o200k_base", o200k_base), ("cl100k_base", cl100k_base)];
 
 /// Beyond, a text is estimated: some texts of one endless word take their time.
 const LONGEST_COUNTED: usize = 1024 * 1024;
@@ -34,6 +35,7 @@ pub(crate) const FRAME: u64 = 4;
 const IMAGE_LOW: u64 = 85;
 const IMAGE: u64 = 1_105;
 
+/// What a vocabulary takes stays taken.
 type Slot = OnceLock<&'static CoreBpe>;
 
 /// The tokenizers of a process.
@@ -44,13 +46,12 @@ pub(crate) struct Tokenizers(Arc<Inner>);
 struct Inner {
     slots: [Slot; ENCODINGS.len()],
     begun: [OnceLock<()>; ENCODINGS.len()],
-    unpacked: AtomicUsize,
 }
 
 impl Tokenizers {
     /// What counts for this tokenizer right now. The first call has it unpacked.
     pub(crate) fn counter(&self, tokenizer: Option<&str>) -> Counter {
-        let place = tokenizer.and_then(|name| ENCODINGS.iter().position(|known| *known == name));
+        let place = tokenizer.and_then(|name| ENCODINGS.iter().position(|(known, _)| *known == name));
         let Some(place) = place else { return Counter::Estimate };
         match self.0.slots[place].get() {
             Some(bpe) => Counter::Exact(bpe),
@@ -65,15 +66,10 @@ impl Tokenizers {
         if self.0.begun[place].set(()).is_err() {
             return;
         }
-        if self.0.unpacked.fetch_add(1, Ordering::Relaxed) >= MOST_UNPACKED {
-            warn!(tokenizer = ENCODINGS[place], "no room for another tokenizer: its models' tokens are estimated");
-            return;
-        }
         let inner = Arc::clone(&self.0);
         let unpacking = move || {
-            if let Some(bpe) = tiktoken::get_encoding(ENCODINGS[place]) {
-                let _ = inner.slots[place].set(bpe);
-            }
+            let (_, vocabulary) = ENCODINGS[place];
+            let _ = inner.slots[place].set(Box::leak(Box::new(vocabulary())));
         };
         if let Err(error) = std::thread::Builder::new().name("tokenizer".to_owned()).spawn(unpacking) {
             warn!(%error, "no thread for a tokenizer: its models' tokens are estimated");
@@ -174,14 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_vocabularies_are_unpacked() {
+    fn each_vocabulary_is_unpacked_when_it_is_wanted_and_others_are_estimated() {
         let tokenizers = Tokenizers::default();
-        for name in &ENCODINGS[..MOST_UNPACKED] {
-            unpacked(&tokenizers, name);
+        for (name, _) in ENCODINGS {
+            assert_eq!(unpacked(&tokenizers, name).text("hello world"), 2, "{name}");
         }
-        tokenizers.counter(Some(ENCODINGS[MOST_UNPACKED]));
-        assert!(tokenizers.0.begun[MOST_UNPACKED].get().is_some());
-        assert!(tokenizers.counter(Some(ENCODINGS[MOST_UNPACKED])).is_estimate());
+        assert!(tokenizers.counter(Some("llama3")).is_estimate());
         assert!(tokenizers.counter(None).is_estimate());
     }
 }
