@@ -12,6 +12,7 @@ mod conversation;
 mod findings;
 mod follower;
 mod killer;
+mod memory;
 mod messages;
 mod plan;
 mod recovery;

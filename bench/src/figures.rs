@@ -1,9 +1,11 @@
 //! The speeds that must be reached. Each module measures one thing, beside the same load straight to the mock.
 
+mod chat;
 mod cloud;
 mod fallback;
 mod first_token;
 mod memory;
+mod overload;
 mod recovery;
 mod start;
 mod subscribers;
@@ -23,7 +25,8 @@ use crate::{
 const RUNS: usize = 3;
 
 /// The benchmarks by name. One may give more than one figure.
-pub const NAMES: [&str; 7] = ["first-token", "fallback", "memory", "throughput", "subscribers", "start", "recovery"];
+pub const NAMES: [&str; 9] =
+    ["first-token", "fallback", "memory", "throughput", "chat", "overload", "subscribers", "start", "recovery"];
 
 /// The benchmarks of the services apart, on Postgres and Pub/Sub's emulator.
 pub const CLOUD_NAMES: [&str; 4] = ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services"];
@@ -51,6 +54,8 @@ pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
         "fallback" => fallback::measure(&rig).await,
         "memory" => memory::measure(&rig).await,
         "throughput" => throughput::measure(&rig).await,
+        "chat" => chat::measure(&rig).await,
+        "overload" => overload::measure(&rig).await,
         "subscribers" => subscribers::measure(&rig).await,
         "start" => start::measure(&rig).await,
         "recovery" => recovery::measure(&rig).await,

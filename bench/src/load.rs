@@ -186,7 +186,7 @@ pub fn content(conversation: u64, turn: u32, tokens: u32, delay_ms: u32) -> Stri
 }
 
 /// Reads the end of the stream, so that its connection can be used again.
-async fn finish(mut stream: EventStream) -> Fallible<Option<Connection>> {
+pub(crate) async fn finish(mut stream: EventStream) -> Fallible<Option<Connection>> {
     match stream.next().await? {
         Some(frame) => Err(format!("{} after the end", frame.event).into()),
         None => Ok(stream.into_connection()),

@@ -24,8 +24,8 @@ struct Arguments {
 enum Command {
     /// Measure speeds; all of them when none is named.
     Speed {
-        /// first-token, fallback, memory, throughput, subscribers, start, recovery; cloud for all of cloud-first-token,
-        /// cloud-throughput, cloud-live, cloud-services
+        /// first-token, fallback, memory, throughput, chat, overload, subscribers, start, recovery; cloud for all of
+        /// cloud-first-token, cloud-throughput, cloud-live, cloud-services
         names: Vec<String>,
         /// Also write the figures as JSON.
         #[arg(long)]

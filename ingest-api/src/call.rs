@@ -1,7 +1,7 @@
-//! What surrounds every call: its id, its span, the host check, the headers that each answer carries, one log line, and
+//! What surrounds every call: its id, its span, the front door, the headers that each answer carries, one log line, and
 //! the count by class. The cause of a 5xx is logged here, once, and nowhere else.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -9,18 +9,22 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
 use parlance_shared::{CallId, Caller, Clock, id::PrefixedId as _};
 use tracing::{Instrument as _, Span, debug, error, error_span, field::Empty, info};
 use uuid::{Builder, Uuid};
 
 use crate::{
-    host_check,
+    front_door, openai,
     problem::{Cause, Problem},
     state::ApiState,
+    ui_chat,
 };
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+
+/// The same, where OpenAI's clients look for it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who calls, and the call's own id.
 #[derive(Clone, Debug)]
@@ -29,17 +33,15 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
 }
 
-/// The one place where a caller is told from another: this version serves the one local user.
-fn authenticate(_parts: &Parts) -> Caller {
-    Caller::local()
-}
-
 impl FromRequestParts<Arc<ApiState>> for Call {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, Infallible> {
-        let id = parts.extensions.get::<CallId>().copied().unwrap_or_else(|| new_call_id(&state.clock));
-        Ok(Self { caller: authenticate(parts), id })
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ApiState>) -> Result<Self, Problem> {
+        match (parts.extensions.get::<CallId>(), parts.extensions.get::<Caller>()) {
+            (Some(id), Some(caller)) => Ok(Self { caller: caller.clone(), id: *id }),
+            // A route that is open to all has no use for a caller.
+            _ => Err(Problem::internal("nobody has looked at who calls")),
+        }
     }
 }
 
@@ -49,19 +51,23 @@ pub(crate) async fn around(State(state): State<Arc<ApiState>>, mut request: Requ
     let id = new_call_id(&state.clock);
     request.extensions_mut().insert(id);
     let span = span_of(&request, id);
-    let mut response = match host_check::check(&request) {
-        Ok(()) => AssertUnwindSafe(next.run(request).instrument(span.clone()))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Problem::internal("the handler panicked").into_response()),
-        Err(problem) => problem.into_response(),
-    };
+    let for_openai = openai::error::is_spoken_at(request.uri().path());
+    let for_ui = ui_chat::plain_errors::is_spoken_at(request.uri().path());
+    let answering = AssertUnwindSafe(front_door::pass(&state, request, next).instrument(span.clone())).catch_unwind();
+    let mut response = answering.await.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    if for_openai {
+        response = openai::error::translate(response);
+    } else if for_ui {
+        response = ui_chat::plain_errors::translate(response);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        if for_openai {
+            headers.insert(REQUEST_ID, value.clone());
+        }
         headers.insert(CALL_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    state.door.add_headers(headers);
     report(&state, &span, &response, began);
     response
 }

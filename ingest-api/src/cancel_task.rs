@@ -14,10 +14,25 @@ use crate::{
     call::Call,
     extract::{PathId, Query},
     find_task::{find_task, note_session},
-    problem::Problem,
+    openapi::problems,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/cancel",
+    operation_id = "cancelTask",
+    tag = "tasks",
+    summary = "Stop a task",
+    description = "Records the wish to stop, which outlives crashes, and waits up to a second for the task's end. A task that has ended is \
+                   left as it is. Idempotent; needs no body.",
+    params(
+        ("task_id" = TaskId, Path),
+    ),
+    responses((status = 200, description = "The task, as a rule `cancelled`.", body = Task)),
+    extensions(("x-problems" = json!(problems(&[Code::TaskNotFound, Code::Unavailable])))),
+)]
 pub(crate) async fn cancel_task(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -30,7 +45,8 @@ pub(crate) async fn cancel_task(
     Ok(Json(task))
 }
 
-async fn cancel(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
+/// Records the wish; gives the task, as a rule at its end.
+pub(crate) async fn cancel(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
     let task = find_task(state, caller, id).await?;
     if task.status.is_terminal() {
         return Ok(task);

@@ -14,11 +14,27 @@ use tracing::Span;
 use crate::{
     call::Call,
     extract::{JsonBody, Query},
-    problem::Problem,
+    openapi::problems,
+    problem::{Code, Problem},
     session_fields::{SessionFields, change_session},
     state::ApiState,
 };
 
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    operation_id = "createSession",
+    tag = "sessions",
+    summary = "Make a session",
+    request_body = SessionFields,
+    responses((
+        status = 201,
+        description = "The session.",
+        body = Session,
+        headers(("Location" = String, description = "The session's path.")),
+    )),
+    extensions(("x-problems" = json!(problems(&[Code::Unavailable, Code::StorageFull])))),
+)]
 pub(crate) async fn create_session(
     State(state): State<Arc<ApiState>>,
     call: Call,

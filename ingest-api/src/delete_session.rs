@@ -11,11 +11,26 @@ use crate::{
     bounded::bounded,
     call::Call,
     extract::{PathId, Query},
-    problem::Problem,
+    openapi::problems,
+    problem::{Code, Problem},
     publish::publish,
     state::ApiState,
 };
 
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{session_id}",
+    operation_id = "deleteSession",
+    tag = "sessions",
+    summary = "Delete a session",
+    description = "Cancels what runs in it and erases what was said. Idempotent. Streams that are open end with `cancelled`, whose \
+                   task has no text any more; whoever comes back later gets 404.",
+    params(
+        ("session_id" = SessionId, Path),
+    ),
+    responses((status = 204, description = "It is deleted.")),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::Unavailable, Code::StorageFull])))),
+)]
 pub(crate) async fn delete_session(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -23,12 +38,18 @@ pub(crate) async fn delete_session(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
     Query::none(query.as_deref())?;
+    delete(&state, &call, session_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Accepted once it is on the bus; applied here at once as far as that works.
+pub(crate) async fn delete(state: &ApiState, call: &Call, session_id: SessionId) -> Result<(), Problem> {
     let user_id = call.caller.user.clone();
     if !state.mint.made_for(&user_id, session_id) {
         return Err(Problem::session_not_found());
     }
     let deleted = SessionDeleted { session_id, user_id, deleted_at: state.clock.now() };
-    publish(&state, &call, &deleted).await?;
+    publish(state, call, &deleted).await?;
     let limit = state.limits.apply_timeout;
     let (record, turns) = tokio::join!(
         bounded(limit, "store", state.store.record_session_deleted(&deleted)),
@@ -37,5 +58,5 @@ pub(crate) async fn delete_session(
     for error in [record.err(), turns.err()].into_iter().flatten() {
         warn!(%error, "the deletion was accepted and will be applied later");
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -2,11 +2,13 @@
 
 mod json_body;
 mod path_id;
+mod path_text;
 mod query;
 mod read_body;
 
 pub(crate) use self::{
     json_body::{Field, JsonBody, OptionalJsonBody, RequestBody, present},
     path_id::PathId,
+    path_text::PathText,
     query::Query,
 };

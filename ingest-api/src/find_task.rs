@@ -2,6 +2,8 @@
 //!
 //! The last one is what makes a task readable from the 202 on, before any worker has heard of it.
 
+use std::time::Instant;
+
 use parlance_shared::{
     Caller, TaskId,
     id_mint::IdMint,
@@ -15,7 +17,10 @@ use crate::{bounded::bounded, problem::Problem, state::ApiState};
 /// The caller's task, or a 404 that says nothing of other users' tasks.
 pub(crate) async fn find_task(state: &ApiState, caller: &Caller, id: TaskId) -> Result<Task, Problem> {
     let limit = state.limits.read_timeout;
-    match bounded(limit, "turns", state.turns.task(&caller.user, id)).await? {
+    let began = Instant::now();
+    let found = bounded(limit, "turns", state.turns.task(&caller.user, id)).await?;
+    state.door.limits.pressure.looked_up(began.elapsed());
+    match found {
         Some(view) if view.session_deleted => Err(Problem::task_not_found()),
         Some(view) if view.reply_expired => with_stored_reply(state, caller, view.task).await,
         Some(view) if view.task.session_id.is_none() => with_stored_origin(state, caller, view.task).await,

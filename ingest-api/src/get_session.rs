@@ -12,10 +12,23 @@ use crate::{
     call::Call,
     extract::{PathId, Query},
     find_session::find_session,
-    problem::Problem,
+    openapi::problems,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session_id}",
+    operation_id = "getSession",
+    tag = "sessions",
+    summary = "One session",
+    params(
+        ("session_id" = SessionId, Path),
+    ),
+    responses((status = 200, description = "The session.", body = Session)),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::Unavailable])))),
+)]
 pub(crate) async fn get_session(
     State(state): State<Arc<ApiState>>,
     call: Call,

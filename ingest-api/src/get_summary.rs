@@ -13,10 +13,25 @@ use crate::{
     call::Call,
     extract::{PathId, Query},
     find_session::find_session,
+    openapi::problems,
     problem::{Code, Problem},
     state::ApiState,
 };
 
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session_id}/summary",
+    operation_id = "getSummary",
+    tag = "sessions",
+    summary = "What the model is shown of the turns that it no longer sees word for word",
+    params(
+        ("session_id" = SessionId, Path),
+        ("version" = Option<u32>, Query, minimum = 1, maximum = 2_147_483_647,
+            description = "Which version; the latest unless given."),
+    ),
+    responses((status = 200, description = "The summary.", body = StoredSummary)),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::SummaryNotFound, Code::Unavailable])))),
+)]
 pub(crate) async fn get_summary(
     State(state): State<Arc<ApiState>>,
     call: Call,

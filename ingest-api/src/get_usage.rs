@@ -12,11 +12,13 @@ use parlance_shared::{
     usage::{GroupBy, UsageGroup, UsageQuery, UsageReport, UsageSums},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     bounded::bounded,
     call::Call,
     extract::Query,
+    openapi::problems,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -31,18 +33,26 @@ const USUAL_DAYS: i64 = 30;
 const LONGEST_CURSOR: usize = 1_000;
 
 /// The sums of a time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageReport)]
 pub(crate) struct UsageAnswer {
+    /// The first instant that is included.
     from: DateTime<Utc>,
+    /// The first instant that is not included.
     to: DateTime<Utc>,
+    /// What the sums are told apart by.
     group_by: &'static str,
+    /// In the order of days, ids or names.
     data: Vec<Group>,
+    /// Of all groups, also those of other pages.
     total: UsageSums,
+    /// Pass it as `after` to get what follows; null on the last page.
     next: Option<String>,
 }
 
 /// One group.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageGroup)]
 struct Group {
     #[serde(flatten)]
     key: Key,
@@ -51,7 +61,8 @@ struct Group {
 }
 
 /// Under the name of what the groups are told apart by.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageKey)]
 #[serde(rename_all = "snake_case")]
 enum Key {
     Day(String),
@@ -70,6 +81,26 @@ impl Group {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/usage",
+    operation_id = "getUsage",
+    tag = "tasks",
+    summary = "What your replies used and cost",
+    params(
+        ("from" = Option<String>, Query,
+            description = "A date of UTC, or a time. 30 days before `to` unless given; at most 366 days before."),
+        ("to" = Option<String>, Query,
+            description = "A date of UTC, which is included, or a time, which is not. Today unless given."),
+        ("group_by" = Option<String>, Query, pattern = "^(day|session|model)$",
+            description = "What the sums are told apart by; `day` unless given."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 400,
+            description = "Groups on a page, 100 unless given; the total is always that of all."),
+        ("after" = Option<String>, Query, description = "The `next` of an earlier page."),
+    ),
+    responses((status = 200, description = "The sums. A reply counts once it is in the record, a moment after its end.", body = UsageAnswer)),
+    extensions(("x-problems" = json!(problems(&[Code::UnknownCursor, Code::Unavailable])))),
+)]
 pub(crate) async fn get_usage(
     State(state): State<Arc<ApiState>>,
     call: Call,

@@ -66,6 +66,14 @@ pub(crate) fn retry_fingerprint(task: TaskId, model: Option<&str>) -> String {
     finish(hash)
 }
 
+/// The same for a body as it came, of a protocol of its own.
+pub(crate) fn body_fingerprint(protocol: &str, body: &Value) -> String {
+    let mut hash = Sha256::new();
+    add_text(&mut hash, protocol);
+    add_value(&mut hash, body);
+    finish(hash)
+}
+
 fn finish(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -14,10 +14,28 @@ use crate::{
     call::Call,
     extract::{PathId, Query},
     find_session::find_session,
+    openapi::problems,
     problem::{Code, Problem},
     state::ApiState,
 };
 
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session_id}/messages",
+    operation_id = "listMessages",
+    tag = "messages",
+    summary = "What was said, oldest first",
+    params(
+        ("session_id" = SessionId, Path),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200,
+            description = "Entries on a page; 50 unless given."),
+        ("after" = Option<String>, Query, description = "The `next` of an earlier page."),
+        ("branch" = Option<String>, Query, pattern = "^(current|all)$",
+            description = "`all` lists also what later turns stand in for; each message then has superseded_by. `current` unless given."),
+    ),
+    responses((status = 200, description = "A page.", body = Page<Message>)),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::UnknownCursor, Code::Unavailable])))),
+)]
 pub(crate) async fn list_messages(
     State(state): State<Arc<ApiState>>,
     call: Call,

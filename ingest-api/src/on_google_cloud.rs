@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns};
+use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules};
 use parlance_service::{Cloud, LogRole, Start, StartError};
-use parlance_shared::metrics::Metrics;
+use parlance_shared::{metrics::Metrics, settings::Role};
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let turns = cloud.turns(LogRole::Reader, &lifecycle);
     let mint = cloud.id_mint(&settings)?;
+    let ports = IdentityPorts { keys: cloud.keys(), key_mint: cloud.key_mint(&settings)?, audit: cloud.audit() };
+    let identity = Identity::new(&settings.auth, ports, &cloud.clock, &lifecycle).map_err(StartError::Unusable)?;
+    let door = FrontDoor::new(&settings.front_door, settings.environment, identity.is_configured());
     let api = ApiState {
         bus: cloud.bus,
         store: cloud.store,
@@ -24,7 +27,10 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
         allowed_models: settings.allowed_models,
         budgets: BudgetGuard::new(settings.budgets),
         about: About { service: "ingest-api", version: env!("CARGO_PKG_VERSION"), provider: None },
+        identity,
+        door,
         recent: RecentTurns::default(),
+        webhooks: WebhookRules::new(&settings.webhooks, Role::IngestApi),
         limits: Limits::new(&settings.accept),
     };
     lifecycle.spawn(ingest_api::serve(listener, Arc::new(api)));

@@ -12,11 +12,26 @@ use crate::{
     call::Call,
     extract::{JsonBody, PathId, Query},
     find_session::find_session,
-    problem::Problem,
+    openapi::problems,
+    problem::{Code, Problem},
     session_fields::{SessionFields, change_session},
     state::ApiState,
 };
 
+#[utoipa::path(
+    patch,
+    path = "/v1/sessions/{session_id}",
+    operation_id = "patchSession",
+    tag = "sessions",
+    summary = "Change a session",
+    description = "A field that is absent is left alone; null clears it.",
+    params(
+        ("session_id" = SessionId, Path),
+    ),
+    request_body = SessionFields,
+    responses((status = 200, description = "The session as changed.", body = Session)),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::Unavailable, Code::StorageFull])))),
+)]
 pub(crate) async fn patch_session(
     State(state): State<Arc<ApiState>>,
     call: Call,

@@ -10,20 +10,42 @@ use axum::{
     response::Response,
 };
 use http::HeaderMap;
-use parlance_shared::{SessionId, event::MessageSubmitted};
-use tracing::Span;
+use parlance_shared::SessionId;
 
 use crate::{
+    accept,
     call::Call,
     extract::{JsonBody, PathId, Query},
-    idempotency,
+    openapi::{FirstMessage, IdempotencyKey, problems},
     problem::{Code, Problem},
-    read_message::{Asked, PostMessage},
+    read_message::PostMessage,
     state::ApiState,
-    submit::{StandsFor, Submission, TurnIds, submit},
+    submit::{Accepted, accepted},
 };
 
 /// `POST /v1/sessions/{session_id}/messages`
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{session_id}/messages",
+    operation_id = "postMessage",
+    tag = "messages",
+    summary = "Send a message",
+    description = "With `edits`, 409 tells what can't be edited: message_superseded, message_too_old, message_not_recorded \
+                   (accepted within the last minute: come again), session_busy. 404 message_not_found: no message of the user's \
+                   in this session.",
+    params(
+        ("session_id" = SessionId, Path),
+        IdempotencyKey,
+    ),
+    request_body = PostMessage,
+    responses((
+        status = 202,
+        description = "The message is durable and will be answered.",
+        body = Accepted,
+        headers(("Location" = String, description = "The task's path.")),
+    )),
+    extensions(("x-problems" = json!(problems(&[Code::SessionNotFound, Code::SessionDeleted, Code::SessionBusy, Code::TooManyTasks, Code::TooManyQueued, Code::ContentTooLarge, Code::BudgetExhausted, Code::Unavailable, Code::StorageFull, Code::MessageNotFound, Code::MessageNotRecorded, Code::MessageSuperseded, Code::MessageTooOld])))),
+)]
 pub(crate) async fn post_message(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -41,6 +63,24 @@ pub(crate) async fn post_message(
 }
 
 /// `POST /v1/messages`
+#[utoipa::path(
+    post,
+    path = "/v1/messages",
+    operation_id = "postMessageToNewSession",
+    tag = "messages",
+    summary = "Send a message in a new session",
+    params(
+        IdempotencyKey,
+    ),
+    request_body = FirstMessage,
+    responses((
+        status = 202,
+        description = "The message is durable and will be answered.",
+        body = Accepted,
+        headers(("Location" = String, description = "The task's path.")),
+    )),
+    extensions(("x-problems" = json!(problems(&[Code::SessionDeleted, Code::SessionBusy, Code::TooManyTasks, Code::TooManyQueued, Code::ContentTooLarge, Code::BudgetExhausted, Code::Unavailable, Code::StorageFull])))),
+)]
 pub(crate) async fn post_message_to_new_session(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -66,32 +106,5 @@ async fn accept(
         let detail = "can't be given for a new session: there is nothing to edit.";
         return Err(Problem::with_field("edits", Code::InvalidField, detail, &["null"]));
     }
-    let key = idempotency::key_of(headers)?;
-    let fingerprint = key.map(|_| idempotency::fingerprint(session, &asked));
-    let user = &call.caller.user;
-    let session_id = session.unwrap_or_else(|| {
-        let made = key.map_or_else(|| state.mint.mint(user), |key| state.mint.derive(user, key));
-        // A path says it, and the span knows it; this one it does not.
-        Span::current().record("session_id", tracing::field::display(made));
-        made
-    });
-    let TurnIds { task_id, message_id, reply_message_id } = TurnIds::new(state, &call.caller, key);
-    let Asked { content, model, strategy, metadata, input, edits } = asked;
-    let submitted = MessageSubmitted {
-        task_id,
-        session_id,
-        message_id,
-        reply_message_id,
-        user_id: user.clone(),
-        content,
-        model,
-        strategy: strategy.unwrap_or_default(),
-        metadata,
-        // Messages of a session are listed in this order, and a quick client posts several within a millisecond.
-        accepted_at: state.clock.now_precise(),
-        fingerprint,
-        input,
-    };
-    let stands_for = edits.map(StandsFor::Message);
-    submit(state, call, Submission { submitted, session_is_new: session.is_none(), strategy, stands_for }, began).await
+    Ok(accepted(&accept::accept(state, call, session, headers, asked, began).await?))
 }

@@ -29,6 +29,14 @@ fn word<S: serde::Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Er
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
+/// What an answer says, handed to whoever writes it in the shape of another protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) code: Code,
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) faults: Vec<Fault>,
+}
+
 /// An answer that says what is wrong.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Inner>);
@@ -61,6 +69,23 @@ struct Body<'a> {
     members: &'a Map<String, Value>,
 }
 
+impl Inner {
+    fn shown(&self) -> Body<'_> {
+        let (status, word, title) = self.code.parts();
+        Body {
+            r#type: format!("urn:parlance:problem:{word}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: word,
+            field: self.faults.first().map(|fault| fault.field.as_str()),
+            accepted: self.faults.first().map_or(&[], |fault| fault.accepted.as_slice()),
+            errors: if self.faults.len() > 1 { &self.faults } else { &[] },
+            members: &self.members,
+        }
+    }
+}
+
 impl Problem {
     /// A problem that no single field is to blame for.
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -86,6 +111,11 @@ impl Problem {
         problem.0.faults.push(first);
         problem.0.faults.extend(others);
         problem
+    }
+
+    /// What is wrong.
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
     }
 
     pub(crate) fn task_not_found() -> Self {
@@ -118,6 +148,16 @@ impl Problem {
         self
     }
 
+    /// What its body says.
+    pub(crate) fn body(&self) -> Value {
+        serde_json::to_value(self.0.shown()).unwrap_or_default()
+    }
+
+    /// When the same call may work.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        self.0.retry_after
+    }
+
     pub(crate) fn caused_by(mut self, cause: impl Into<Arc<str>>) -> Self {
         self.0.cause = Some(cause.into());
         self
@@ -139,26 +179,19 @@ impl From<PortError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Inner { code, detail, faults, retry_after, cause, members } = *self.0;
-        let (status, word, title) = code.parts();
-        let body = Body {
-            r#type: format!("urn:parlance:problem:{word}"),
-            title,
-            status: status.as_u16(),
-            detail: &detail,
-            code: word,
-            field: faults.first().map(|fault| fault.field.as_str()),
-            accepted: faults.first().map_or(&[], |fault| fault.accepted.as_slice()),
-            errors: if faults.len() > 1 { &faults } else { &[] },
-            members: &members,
-        };
         // Strings and numbers only: this can't fail, and an empty body would still carry the status.
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let bytes = serde_json::to_vec(&self.0.shown()).unwrap_or_default();
+        let Inner { code, detail, faults, retry_after, cause, .. } = *self.0;
+        let status = code.parts().0;
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response();
         if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {
             // What is left of the body can't be told from the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if code == Code::Unauthenticated {
+            let challenge = HeaderValue::from_static("Bearer realm=\"parlance\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -166,17 +199,7 @@ impl IntoResponse for Problem {
         if let Some(cause) = cause {
             response.extensions_mut().insert(Cause(cause));
         }
+        response.extensions_mut().insert(Told { code, detail, faults });
         response
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_description_lists_every_code() {
-        let description: serde_json::Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
-        assert_eq!(description["components"]["schemas"]["ProblemCode"]["enum"], serde_json::json!(Code::words()));
     }
 }

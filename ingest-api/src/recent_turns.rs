@@ -96,6 +96,12 @@ impl RecentTurns {
         Place::New(Reservation { recent: self, session, task, earlier, accepted_at })
     }
 
+    /// The session's turns, in the order in which they were accepted.
+    pub(crate) fn tasks(&self, session: SessionId) -> Vec<TaskId> {
+        let sessions = self.lock();
+        sessions.get(&session).into_iter().flat_map(|recent| &recent.turns).map(|turn| turn.task).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Recent>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

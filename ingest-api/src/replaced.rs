@@ -3,9 +3,11 @@
 //! A worker cuts the session's checkpoint at that turn's time. What has left the checkpoint's window can't be cut out of it; a
 //! failed turn was never in it, so for one that stood in for another, the cut is where that one was.
 
+use chrono::TimeDelta;
 use parlance_shared::{
     Caller, MessageId, SessionId, TaskId,
     content::Replaced,
+    id_mint::IdMint,
     port::store::{Lookup, StoredTurn, TurnOf},
     task::Status,
 };
@@ -18,6 +20,8 @@ use crate::{
     state::ApiState,
 };
 
+/// Whatever was accepted longer ago than this is in the record.
+const RECORDED_BY: TimeDelta = TimeDelta::seconds(60);
 /// Between two looks at the record.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -32,7 +36,14 @@ pub(crate) async fn edited(
         let detail = "names no message of yours.";
         return Err(Problem::with_field("edits", Code::MessageNotFound, detail, &[]));
     }
-    let Some(turn) = recorded(state, caller, session, TurnOf::Message(message)).await? else {
+    // Of an id that follows from an idempotency key, no time is known.
+    let may_come = IdMint::made_at(message).is_none_or(|at| state.clock.now() - at < RECORDED_BY);
+    let patience = if may_come { state.limits.record_patience } else { Duration::ZERO };
+    let Some(turn) = within(patience, state, caller, session, TurnOf::Message(message)).await? else {
+        if !may_come {
+            let detail = "names no message of yours in this session.";
+            return Err(Problem::with_field("edits", Code::MessageNotFound, detail, &[]));
+        }
         let detail = "names no message of yours in this session, or one that is not recorded yet.";
         return Err(Problem::with_field("edits", Code::MessageNotRecorded, detail, &[]).retry_after(1));
     };
@@ -50,7 +61,17 @@ pub(crate) async fn recorded(
     session: SessionId,
     which: TurnOf,
 ) -> Result<Option<StoredTurn>, Problem> {
-    let deadline = Instant::now() + state.limits.record_patience;
+    within(state.limits.record_patience, state, caller, session, which).await
+}
+
+async fn within(
+    patience: Duration,
+    state: &ApiState,
+    caller: &Caller,
+    session: SessionId,
+    which: TurnOf,
+) -> Result<Option<StoredTurn>, Problem> {
+    let deadline = Instant::now() + patience;
     loop {
         let turn = state.store.turn(&caller.user, session, which);
         match bounded(state.limits.read_timeout, "store", turn).await? {

@@ -3,8 +3,13 @@
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, Stream, stream};
+use http::{HeaderName, HeaderValue, header};
 use parlance_shared::{
     Lifecycle,
     cursor::Cursor,
@@ -16,10 +21,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::{Span, warn};
 
-use crate::{
-    sse_frame::{KEEP_ALIVE, RETRY_HINT, write_frame},
-    state::ApiState,
-};
+use crate::{reply_view::ReplyView, serve::LongLived, state::ApiState};
 
 /// Entries that are ready go out together up to this size.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -27,6 +29,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// One subscriber.
 pub(crate) struct ReplyStream {
     reader: Box<dyn ReplyReader>,
+    view: Box<dyn ReplyView>,
     /// Sent before anything else.
     greeting: Option<Bytes>,
     state: Reading,
@@ -69,6 +72,7 @@ impl ReplyStream {
     pub(crate) fn start(
         state: &ApiState,
         reader: Box<dyn ReplyReader>,
+        mut view: Box<dyn ReplyView>,
         seen: Option<Cursor>,
     ) -> Result<Self, FollowError> {
         let reading = if seen.is_some_and(|seen| seen.attempt > 0) { Reading::Running } else { Reading::Queued };
@@ -76,8 +80,11 @@ impl ReplyStream {
             Reading::Queued => state.lifecycle.stopping(),
             Reading::Running | Reading::Over => state.lifecycle.aborting(),
         };
+        let mut chunk = BytesMut::new();
+        view.open(&mut chunk);
         let mut stream = Self {
             reader,
+            view,
             greeting: None,
             state: reading,
             keep_alive: Box::pin(sleep(state.limits.keep_alive)),
@@ -87,7 +94,6 @@ impl ReplyStream {
             span: Span::current(),
             _live: Live::new(&state.metrics),
         };
-        let mut chunk = BytesMut::from(RETRY_HINT);
         if let Some(first) = stream.reader.next().now_or_never() {
             stream.take(&mut chunk, first?);
             stream.take_ready(&mut chunk);
@@ -96,8 +102,18 @@ impl ReplyStream {
         Ok(stream)
     }
 
+    /// The answer that carries it.
+    pub(crate) fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        ];
+        (axum::Extension(LongLived), headers, Body::from_stream(self.into_chunks())).into_response()
+    }
+
     /// The bytes to send, until the task's end or the process'.
-    pub(crate) fn into_chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    fn into_chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
         stream::unfold(self, |mut stream| async move {
             let chunk = stream.next_chunk().await?;
             Some((Ok(chunk), stream))
@@ -108,21 +124,24 @@ impl ReplyStream {
         if let Some(greeting) = self.greeting.take() {
             return Some(greeting);
         }
-        if self.state == Reading::Over {
-            return None;
-        }
         let mut chunk = BytesMut::new();
-        tokio::select! {
-            biased;
-            next = self.reader.next() => match next {
-                Ok(entry) => {
-                    self.take(&mut chunk, entry);
-                    self.take_ready(&mut chunk);
+        // A protocol may have nothing to say to an entry.
+        while chunk.is_empty() && self.state != Reading::Over {
+            tokio::select! {
+                biased;
+                next = self.reader.next() => match next {
+                    Ok(entry) => {
+                        self.take(&mut chunk, entry);
+                        self.take_ready(&mut chunk);
+                    }
+                    Err(error) => self.break_off(&mut chunk, &error),
+                },
+                () = &mut self.closing => self.part(&mut chunk),
+                () = &mut self.keep_alive => {
+                    chunk.extend_from_slice(self.view.keep_alive());
+                    self.keep_alive.as_mut().reset(Instant::now() + self.keep_alive_every);
                 }
-                Err(error) => self.break_off(&mut chunk, &error),
-            },
-            () = &mut self.closing => self.part(&mut chunk),
-            () = &mut self.keep_alive => chunk.extend_from_slice(KEEP_ALIVE),
+            }
         }
         self.keep_alive.as_mut().reset(Instant::now() + self.keep_alive_every);
         (!chunk.is_empty()).then(|| chunk.freeze())
@@ -152,10 +171,13 @@ impl ReplyStream {
             self.state = Reading::Over;
         }
         let before = chunk.len();
-        if let Err(error) = write_frame(chunk, &entry) {
+        if let Err(error) = self.view.entry(chunk, &entry) {
             chunk.truncate(before);
             self.span.in_scope(|| warn!(%error, "an event can't be written"));
             self.part(chunk);
+        }
+        if self.view.is_over() {
+            self.state = Reading::Over;
         }
     }
 
@@ -166,7 +188,7 @@ impl ReplyStream {
     }
 
     fn part(&mut self, chunk: &mut BytesMut) {
-        chunk.extend_from_slice(RETRY_HINT);
+        self.view.part(chunk);
         self.state = Reading::Over;
     }
 }

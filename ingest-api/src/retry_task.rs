@@ -15,23 +15,26 @@ use parlance_shared::{
     port::store::{StoredTurn, TurnOf},
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::{
     call::Call,
     extract::{Field, OptionalJsonBody, PathId, Query, RequestBody},
     find_task::{find_task, note_session},
     idempotency::{self, Earlier},
+    openapi::{IdempotencyKey, problems},
     problem::{Code, Problem},
     replaced::recorded,
     state::ApiState,
-    submit::{StandsFor, Submission, TurnIds, accepted, submit},
+    submit::{Accepted, StandsFor, Submission, TurnIds, accepted, submit},
     validate::Faults,
 };
 
 /// What may be different this time.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetryTask {
+    /// Another model; the one asked for before unless given.
     model: Option<String>,
 }
 
@@ -39,6 +42,27 @@ impl RequestBody for RetryTask {
     const FIELDS: &'static [Field] = &[("model", "a string, or null")];
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/retry",
+    operation_id = "retryTask",
+    tag = "tasks",
+    summary = "Answer the last message anew",
+    description = "A new task answers the same message; the reply so far stays readable as another version, and the conversation goes on \
+                   from the new one. Needs no body.",
+    params(
+        ("task_id" = TaskId, Path),
+        IdempotencyKey,
+    ),
+    request_body = Option<RetryTask>,
+    responses((
+        status = 202,
+        description = "The message is durable and will be answered.",
+        body = Accepted,
+        headers(("Location" = String, description = "The task's path.")),
+    )),
+    extensions(("x-problems" = json!(problems(&[Code::TaskNotFound, Code::TaskNotEnded, Code::NotTheLastTurn, Code::SessionBusy, Code::SessionNotFound, Code::SessionDeleted, Code::TooManyTasks, Code::TooManyQueued, Code::BudgetExhausted, Code::Unavailable, Code::StorageFull])))),
+)]
 pub(crate) async fn retry_task(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -79,7 +103,8 @@ pub(crate) async fn retry_task(
         return Err(Problem::new(Code::NotTheLastTurn, "Only the last turn of a session can be answered anew."));
     }
     let stands_for = Some(StandsFor::LastTurn(Box::new(turn)));
-    submit(&state, &call, Submission { submitted, session_is_new: false, strategy: None, stands_for }, began).await
+    let submission = Submission { submitted, session_is_new: false, strategy: None, stands_for };
+    Ok(accepted(&submit(&state, &call, submission, began).await?))
 }
 
 /// The same message for another reply.

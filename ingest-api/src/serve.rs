@@ -10,12 +10,13 @@ mod long_answer;
 
 use std::{io, sync::Arc, time::Duration};
 
+use parlance_service::listen::most_connections;
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
 pub(crate) use self::calls::LongLived;
 use self::connection::Connections;
-use crate::{router::router, state::ApiState};
+use crate::{limits::Peer, router::router, state::ApiState};
 
 /// Out of file descriptors or memory, accepting fails at once and for a while.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -23,8 +24,11 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// Serves the API on `listener`; returns when the process stops and every connection has been closed.
 pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
     let lifecycle = state.lifecycle.clone();
-    let slots = Arc::new(Semaphore::new(state.limits.connections));
+    // Out of files, the database and the model could not be reached either.
+    let most = state.door.connections.min(state.limits.connections).min(most_connections());
+    let slots = Arc::new(Semaphore::new(most));
     let connections = Arc::new(Connections::new(router(state.clone()), &state));
+    state.door.limits.watch_load(&state.metrics, &lifecycle);
     loop {
         let next = async {
             // Closed never happens: nobody closes it.
@@ -37,8 +41,8 @@ pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
             next = next => next,
         };
         match accepted {
-            Ok((socket, _)) => {
-                let serving = connections.clone().serve(socket);
+            Ok((socket, peer)) => {
+                let serving = connections.clone().serve(socket, Peer(peer.ip()));
                 lifecycle.spawn(async move {
                     serving.await;
                     drop(slot);
@@ -52,7 +56,7 @@ pub async fn serve(listener: TcpListener, state: Arc<ApiState>) {
         }
     }
     drop(listener);
-    let all = u32::try_from(state.limits.connections).unwrap_or(u32::MAX);
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
     let _ = slots.acquire_many(all).await;
 }
 

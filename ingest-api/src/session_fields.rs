@@ -9,6 +9,7 @@ use parlance_shared::{
 };
 use serde::Deserialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use crate::{
     bounded::bounded,
@@ -21,15 +22,23 @@ use crate::{
 };
 
 /// A field that is absent is left alone; null clears it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SessionFields {
+    /// What a list of conversations shows; null for none.
+    #[schema(value_type = Option<String>)]
     #[serde(default, deserialize_with = "present")]
     pub(crate) heading: Option<Option<String>>,
+    /// What the model is told before the conversation, at most 32768 bytes of UTF-8; null for none.
+    #[schema(value_type = Option<String>)]
     #[serde(default, deserialize_with = "present")]
     pub(crate) instructions: Option<Option<String>>,
+    /// Data of your own, at most 16384 bytes as JSON, without the character U+0000; null for none.
+    #[schema(value_type = Option<parlance_shared::openapi::Metadata>)]
     #[serde(default, deserialize_with = "present")]
     pub(crate) metadata: Option<Option<Metadata>>,
+    /// What a message does while a reply runs, unless it says so itself; null for `enqueue`.
+    #[schema(value_type = Option<Strategy>)]
     #[serde(default, deserialize_with = "present")]
     pub(crate) strategy: Option<Option<String>>,
 }

@@ -10,7 +10,7 @@ use parlance_shared::{
     settings::AcceptSettings,
 };
 
-use crate::{budget::BudgetGuard, recent_turns::RecentTurns};
+use crate::{budget::BudgetGuard, front_door::FrontDoor, identity::Identity, recent_turns::RecentTurns, webhook::WebhookRules};
 
 /// Room for everything but images: the longest text may come with all its characters escaped.
 const TEXT_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -37,12 +37,18 @@ pub struct ApiState {
     pub lifecycle: Lifecycle,
     /// Models that a request may name; empty allows any.
     pub allowed_models: Vec<String>,
+    /// How callers prove who they are.
+    pub identity: Identity,
+    /// Who is let in, and how often.
+    pub door: FrontDoor,
     /// What was accepted a moment ago.
     pub recent: RecentTurns,
     /// What users may use in a day.
     pub budgets: BudgetGuard,
     /// What `/health` and `/` say of this process.
     pub about: About,
+    /// Who may be told of the ends of tasks.
+    pub webhooks: WebhookRules,
     /// Bounds on time and space.
     pub limits: Limits,
 }
@@ -83,6 +89,8 @@ pub struct Limits {
     pub apply_timeout: Duration,
     /// How long a cancel waits for the task's end before it answers.
     pub cancel_patience: Duration,
+    /// How long a call that wants a whole reply waits for it.
+    pub completion_patience: Duration,
     /// A stream that has nothing to say sends a comment this often.
     pub keep_alive: Duration,
     /// A client that takes nothing of what it is sent for this long is dropped.
@@ -105,6 +113,7 @@ impl Default for Limits {
             record_patience: Duration::from_secs(2),
             apply_timeout: Duration::from_secs(2),
             cancel_patience: Duration::from_secs(1),
+            completion_patience: Duration::from_secs(600),
             keep_alive: Duration::from_secs(15),
             write_stall: Duration::from_secs(60),
             connections: 20_000,

@@ -3,30 +3,25 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use parlance_shared::{
-    Caller, TaskId,
+    TaskId,
     cursor::{Cursor, Place},
-    port::{
-        PortError,
-        reply_log::{FollowError, ReplyReader},
-    },
-    task::Task,
 };
 
 use crate::{
     call::Call,
     extract::{PathId, Query},
     find_task::{find_task, follow_problem, note_session, unknown_cursor},
-    problem::Problem,
+    follow_reply::follow_reply,
+    openapi::{example_event, problems},
+    problem::{Code, Problem},
     reply_stream::ReplyStream,
-    serve::LongLived,
+    reply_view::NativeView,
     state::ApiState,
-    stored_reply::StoredReply,
 };
 
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -38,6 +33,31 @@ struct Seen {
     place: &'static str,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{task_id}/stream",
+    operation_id = "streamReply",
+    tag = "tasks",
+    summary = "The reply as it comes",
+    description = include_str!("openapi/stream_reply.md"),
+    params(
+        ("task_id" = TaskId, Path),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]+-([0-9]+|r|end)$",
+            description = "The id of the last event that was seen; wins over `after`."),
+        ("after" = Option<String>, Query, pattern = "^[0-9]+-([0-9]+|r|end)$",
+            description = "The same, for a first request."),
+    ),
+    responses(
+        (status = 200, description = "The events that follow.", body = ref("#/components/schemas/StreamEvent"), content_type = "text/event-stream",
+            examples(
+                ("status" = (value = json!(example_event("status")))),
+                ("delta" = (value = json!(example_event("delta")))),
+                ("done" = (value = json!(example_event("done")))),
+            )),
+        (status = 204, description = "The task has ended and its last event was seen: nothing follows, ever."),
+    ),
+    extensions(("x-problems" = json!(problems(&[Code::TaskNotFound, Code::UnknownCursor, Code::TooManyStreams])))),
+)]
 pub(crate) async fn stream_reply(
     State(state): State<Arc<ApiState>>,
     call: Call,
@@ -52,14 +72,10 @@ pub(crate) async fn stream_reply(
         // The one answer that stops an EventSource from coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let reader = open(&state, &call.caller, task, seen).await?;
-    let stream = ReplyStream::start(&state, reader, seen.cursor).map_err(|error| follow_problem(error, seen.place))?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok((axum::Extension(LongLived), headers, Body::from_stream(stream.into_chunks())).into_response())
+    let reader = follow_reply(&state, &call.caller, task, seen.cursor, seen.place).await?;
+    let stream = ReplyStream::start(&state, reader, Box::new(NativeView), seen.cursor)
+        .map_err(|error| follow_problem(error, seen.place))?;
+    Ok(stream.into_response())
 }
 
 /// A reconnecting EventSource repeats its URL and adds the header, so the header is the later word.
@@ -71,22 +87,4 @@ fn seen_by(headers: &HeaderMap, query: &Query) -> Result<Seen, Problem> {
     };
     let cursor = text.parse().map_err(|_| unknown_cursor(place))?;
     Ok(Seen { cursor: Some(cursor), place })
-}
-
-async fn open(state: &ApiState, caller: &Caller, task: Task, seen: Seen) -> Result<Box<dyn ReplyReader>, Problem> {
-    let opening = state.log.follow(&caller.user, task.id, seen.cursor);
-    let opened = match tokio::time::timeout(state.limits.read_timeout, opening).await {
-        Ok(opened) => opened,
-        Err(_) => Err(PortError::Unavailable { what: "reply log", cause: "it took too long to open".into() }.into()),
-    };
-    match opened {
-        Ok(reader) => Ok(reader),
-        Err(FollowError::Expired) => {
-            // The task may have ended after it was looked up.
-            let task = if task.status.is_terminal() { task } else { find_task(state, caller, task.id).await? };
-            let stored = StoredReply::open(task, seen.cursor).map_err(|_| unknown_cursor(seen.place))?;
-            Ok(Box::new(stored))
-        }
-        Err(error) => Err(follow_problem(error, seen.place)),
-    }
 }

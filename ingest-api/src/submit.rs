@@ -19,6 +19,7 @@ use parlance_shared::{
 };
 use serde::Serialize;
 use tracing::Span;
+use utoipa::ToSchema;
 
 use crate::{
     admit::{self, Admitted, Wish},
@@ -26,6 +27,7 @@ use crate::{
     budget::refuse_past_budget,
     call::Call,
     idempotency::{self, Earlier},
+    limits::enter_task,
     problem::Problem,
     publish::publish,
     recent_turns::{Place, Reservation},
@@ -76,8 +78,8 @@ impl TurnIds {
 }
 
 /// The 202. It holds nothing that a repeat under the same idempotency key would not have.
-#[derive(Debug, Serialize)]
-struct Accepted {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
     task_id: TaskId,
     message_id: MessageId,
     session_id: SessionId,
@@ -85,7 +87,8 @@ struct Accepted {
     links: Links,
 }
 
-#[derive(Debug, Serialize)]
+/// Where to go on.
+#[derive(Debug, Serialize, ToSchema)]
 struct Links {
     task: String,
     stream: String,
@@ -93,44 +96,48 @@ struct Links {
     session: String,
 }
 
-/// Accepts the message, or says why not.
+/// Accepts the message, or says why not. Of a repeat under an idempotency key only the ids are as they were accepted.
 pub(crate) async fn submit(
     state: &ApiState,
     call: &Call,
     submission: Submission,
     began: Instant,
-) -> Result<Response, Problem> {
+) -> Result<MessageSubmitted, Problem> {
     let Submission { mut submitted, session_is_new, strategy, stands_for } = submission;
+    submitted.input.webhook = submitted.input.webhook.or_else(|| state.webhooks.of_key(&call.caller));
     Span::current().record("task_id", tracing::field::display(submitted.task_id));
     let (session, fingerprint) = (submitted.session_id, submitted.fingerprint.clone());
+    let _under_way = state.door.limits.submitting()?;
     let now = state.clock.now_precise();
     let place = state.recent.reserve(session, submitted.task_id, fingerprint.as_deref(), now);
     let recent = match &place {
         Place::New(reservation) => reservation.earlier.as_slice(),
         Place::Pending | Place::Accepted { .. } => &[],
     };
-    let (earlier, look, in_budget) = tokio::join!(
+    let (earlier, look, in_budget, open_task) = tokio::join!(
         find_earlier(state, &call.caller, submitted.task_id, fingerprint.as_deref()),
         look(state, &call.caller, session, recent, session_is_new),
         refuse_past_budget(state, &call.caller),
+        enter_task(state, &call.caller.user, submitted.task_id),
     );
     if let Ok(Admission { deleted: true, .. }) = look {
         return Err(Problem::session_not_found());
     }
     if earlier? == Earlier::Same {
-        return Ok(accepted(&submitted));
+        return Ok(submitted);
     }
     let mut place = match place {
         Place::New(reservation) => Some(reservation),
         Place::Accepted { fingerprint: earlier } => {
             idempotency::compare(earlier.as_deref(), fingerprint.as_deref().unwrap_or_default())?;
-            return Ok(accepted(&submitted));
+            return Ok(submitted);
         }
         // Whichever of the two comes to the bus first is accepted; the other one hears of it there.
         Place::Pending => None,
     };
     in_budget?;
-    let latest = look.as_ref().ok().and_then(|known| known.latest);
+    let open_task = open_task?;
+    let (latest, looked_at) = look.as_ref().map(|known| (known.latest, known.looked_at)).unwrap_or_default();
     let wish = Wish { strategy, replaces: stands_for.is_some() };
     let Admitted { strategy, waiting } = enter(state, look, place.as_ref(), wish)?;
     submitted.strategy = strategy;
@@ -142,6 +149,8 @@ pub(crate) async fn submit(
         submitted.input.replaces = Some(replaced::replaced(state, &call.caller, &turn, &waiting).await?);
     }
     submitted.accepted_at = accepted_at(place.as_mut(), latest, &submitted, now);
+    // Other instances may be accepting a message of the session at this moment: the worker looks again.
+    submitted.looked_at = looked_at.filter(|_| submitted.is_exclusive());
     if strategy == Strategy::Interrupt && !session_is_new {
         let before = submitted.accepted_at;
         let interrupting = state.turns.interrupt(&call.caller.user, session, submitted.task_id, before);
@@ -165,7 +174,10 @@ pub(crate) async fn submit(
     if let Some(place) = place {
         place.keep();
     }
-    Ok(accepted(&submitted))
+    if let Some(open_task) = open_task {
+        open_task.keep();
+    }
+    Ok(submitted)
 }
 
 async fn find_earlier(
@@ -236,6 +248,7 @@ fn accepted_at(
     place.accepted_at
 }
 
+/// The 202.
 pub(crate) fn accepted(submitted: &MessageSubmitted) -> Response {
     let MessageSubmitted { task_id, message_id, session_id, .. } = *submitted;
     let task = format!("/v1/tasks/{task_id}");

@@ -32,6 +32,25 @@ impl Faults {
         self.0.push(Fault { field: field.to_owned(), code, detail: detail.into(), accepted });
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that were found elsewhere.
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
+    /// Those of something that stands at this place.
+    pub(crate) fn nest(&mut self, place: &str, others: Self) {
+        let placed = others.0.into_iter().map(|fault| {
+            let field = if fault.field.is_empty() { place.to_owned() } else { format!("{place}.{}", fault.field) };
+            Fault { field, ..fault }
+        });
+        self.0.extend(placed);
+    }
+
     /// The problem that tells of all faults, if there are any.
     pub(crate) fn into_result(self) -> Result<(), Problem> {
         let mut faults = self.0.into_iter();
@@ -138,7 +157,7 @@ impl Faults {
     }
 }
 
-fn has_nul(value: &Value) -> bool {
+pub(crate) fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(has_nul),

@@ -29,12 +29,14 @@ pub(crate) const APPEND: Duration = Duration::from_secs(10);
 pub(crate) struct Attempt {
     pub(crate) end: AttemptEnd,
     pub(crate) first_token_at: Option<DateTime<Utc>>,
+    /// The provider's count, if it came so far.
+    pub(crate) usage: Usage,
 }
 
 /// How an attempt ended.
 pub(crate) enum AttemptEnd {
     /// The provider is done.
-    Finished { model: Option<String>, usage: Usage, finish_reason: Option<String> },
+    Finished { model: Option<String>, finish_reason: Option<String> },
     /// The provider failed, or took too long.
     Failed(Failure),
     /// Stopped from outside; the upstream request is dropped.
@@ -64,6 +66,7 @@ pub(crate) async fn stream_reply(
 
     let mut first_token_at = None;
     let mut deltas = 0;
+    let mut counted = Usage::default();
     let end = loop {
         let event = tokio::select! {
             biased;
@@ -84,9 +87,12 @@ pub(crate) async fn stream_reply(
                     break AttemptEnd::LogFailed(error);
                 }
             }
-            Some(Ok(Ok(LlmEvent::Finished { .. }))) if deltas == 0 => break AttemptEnd::Failed(Failure::empty()),
             Some(Ok(Ok(LlmEvent::Finished { model, usage, finish_reason }))) => {
-                break AttemptEnd::Finished { model, usage, finish_reason };
+                counted = usage;
+                break match deltas {
+                    0 => AttemptEnd::Failed(Failure::empty()),
+                    _ => AttemptEnd::Finished { model, finish_reason },
+                };
             }
             Some(Ok(Err(error))) => break AttemptEnd::Failed(error.into()),
             Some(Err(_panic)) => break AttemptEnd::Failed(Failure::panicked()),
@@ -94,5 +100,5 @@ pub(crate) async fn stream_reply(
         }
     };
     parts.metrics.deltas.inc_by(deltas);
-    Attempt { end, first_token_at }
+    Attempt { end, first_token_at, usage: counted }
 }

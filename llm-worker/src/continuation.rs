@@ -25,6 +25,10 @@ pub(crate) fn can_go_on(midstream: Midstream, failure: &Failure, has_form: bool,
 pub(crate) fn go_on(mut prompt: Prompt, said: &str) -> Prompt {
     prompt.messages.push(PromptMessage::text(PromptRole::Assistant, said));
     prompt.messages.push(PromptMessage::text(PromptRole::User, GO_ON));
+    // What was said counts, about.
+    let said_tokens = u32::try_from(said.len() / 4).unwrap_or(u32::MAX);
+    prompt.options.max_output_tokens =
+        prompt.options.max_output_tokens.map(|most| most.saturating_sub(said_tokens).max(1));
     // What is said now is half a reply: no other request may be answered with it.
     prompt.scope = None;
     prompt
@@ -51,6 +55,10 @@ mod tests {
     #[test]
     fn the_next_provider_sees_what_was_said() {
         let prompt = Prompt { messages: vec![PromptMessage::text(PromptRole::User, "q")], ..Prompt::default() };
+        let mut limited = prompt.clone();
+        limited.options.max_output_tokens = Some(50);
+        assert_eq!(go_on(limited.clone(), &"word".repeat(20)).options.max_output_tokens, Some(30));
+        assert_eq!(go_on(limited, &"word".repeat(90)).options.max_output_tokens, Some(1));
         let shown: Vec<_> = go_on(prompt, "half ").messages.into_iter().map(|m| (m.role, m.content)).collect();
         assert_eq!(shown[1], (PromptRole::Assistant, "half ".to_owned()));
         assert_eq!((shown.len(), shown[2].0), (3, PromptRole::User));

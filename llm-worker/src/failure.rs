@@ -45,11 +45,14 @@ impl Failure {
     }
 
     /// What must go into the prompt is longer than what the model can read.
-    pub(crate) fn message_too_long(tokens: u64, limit: u64, estimated: bool) -> Self {
+    pub(crate) fn message_too_long(tokens: u64, limit: u64, estimated: bool, with_history: bool) -> Self {
         let about = if estimated { "about " } else { "" };
-        let sentence = format!(
-            "The message is too long: it has {about}{tokens} tokens, and this model can be sent {limit} in this conversation."
-        );
+        let what = match with_history {
+            true => "The message is too long with the history that it came with: together they have",
+            false => "The message is too long: it has",
+        };
+        let sentence =
+            format!("{what} {about}{tokens} tokens, and this model can be sent {limit} in this conversation.");
         Self { retryable: false, ..Self::final_one(codes::MESSAGE_TOO_LONG, sentence) }
     }
 
@@ -58,6 +61,14 @@ impl Failure {
         Self::final_one(
             codes::BUDGET_EXHAUSTED,
             "Today's budget was used up before this message could be answered. It begins anew at midnight UTC.",
+        )
+    }
+
+    /// Another turn of the session had begun, and the message was to be answered only if none had.
+    pub(crate) fn session_busy() -> Self {
+        Self::final_one(
+            codes::SESSION_BUSY,
+            "Another message of this session came first. Wait for its end, and send this one again.",
         )
     }
 

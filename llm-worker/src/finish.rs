@@ -4,7 +4,7 @@ use parlance_shared::{
     content::TurnInput,
     event::MessageSubmitted,
     port::turns::{CheckpointTurn, Claim, ClaimError, TurnEnd, VersionedCheckpoint},
-    task::{Status, Task},
+    task::{Status, Task, codes},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) async fn load_checkpoint(worker: &Worker, claim: &Claim) -> Result<Ve
 
 /// Ends the task. A turn that said something is remembered, a failed one is not: the next message's prompt holds what the
 /// owner was given as an answer, and a question without one would only invite the model to answer it again. What a turn
-/// stands in for is forgotten in any case: it is no longer part of the conversation.
+/// stands in for is forgotten all the same, as it is no longer part of the conversation; but not by a turn that was refused.
 ///
 /// A try whose answer was lost may have worked; the next one is fenced then, and redelivery finds the task ended.
 pub(crate) async fn finish(
@@ -34,10 +34,11 @@ pub(crate) async fn finish(
     mut loaded: Option<VersionedCheckpoint>,
 ) -> Result<Ended, Stop> {
     let parts = &worker.parts;
-    let end = account(worker, message, end);
+    let end = account(end);
     let said = !end.content.is_empty() || !end.details.tool_calls.is_empty();
     let remembered = end.status != Status::Failed && said;
-    let changes = remembered || message.input.replaces.is_some();
+    let refused = end.error.as_ref().is_some_and(|error| error.code == codes::SESSION_BUSY);
+    let changes = remembered || message.input.replaces.is_some() && !refused;
     let mut stale = 0;
     loop {
         let checkpoint = match (changes, loaded.take()) {
@@ -85,12 +86,20 @@ fn with_turn(
         input: TurnInput {
             parts: message.input.parts.clone(),
             tool_results: message.input.tool_results.clone(),
+            history: message.input.history.clone(),
+            history_follows: message.input.history_follows,
             ..TurnInput::default()
         },
         tool_calls: end.details.tool_calls.clone(),
         tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         accepted_at: Some(message.accepted_at),
     };
+    if turn.input.tells_all() {
+        // What the client tells is what was said: two tellings of the same would not do the next turn any good.
+        versioned.checkpoint.window.clear();
+        versioned.checkpoint.earlier_summaries.clear();
+        versioned.checkpoint.summary = None;
+    }
     push(&mut versioned.checkpoint.window, turn, worker.memory.most_kept());
     versioned
 }

@@ -66,5 +66,5 @@ pub(crate) async fn end_as_failed(
             task
         }
     };
-    publish(worker, &message.user_id, message.session_id, task, call_id(&received.event)).await
+    publish(worker, message, task, call_id(&received.event)).await
 }

@@ -1,13 +1,16 @@
 //! A heading for a session, from its first exchange.
 
-use parlance_shared::port::{
-    llm::{LlmError, LlmErrorKind, Prompt, PromptMessage, PromptOptions, PromptRole},
-    turns::CheckpointTurn,
+use parlance_shared::{
+    port::{
+        llm::{LlmError, LlmErrorKind, Prompt, PromptMessage, PromptOptions, PromptRole},
+        turns::CheckpointTurn,
+    },
+    task::Usage,
 };
 
 use crate::{
     Worker,
-    ask::{Unanswered, ask},
+    ask::{Answer, Unanswered, ask},
     excerpt::{excerpt, first_sentence, shorten},
     failure::Failure,
     templates::HEADING,
@@ -21,19 +24,25 @@ const MAX_OUTPUT_TOKENS: u32 = 1_024;
 /// So much of each side is shown.
 const SIDE_BYTES: usize = 2 * 1024;
 
-/// Asks the model. The offline provider finds none: the message's own words have to do.
-pub(crate) async fn find_heading(worker: &Worker, first: &CheckpointTurn) -> Result<String, Unanswered> {
+/// Asks the model, and gives its answer with the heading as the text. The offline provider finds none: the message's own words
+/// have to do.
+pub(crate) async fn find_heading(worker: &Worker, first: &CheckpointTurn) -> Result<Answer, Unanswered> {
     if worker.is_offline() {
         return Ok(from_message(first));
     }
     let prompt = prompt(worker, first)
         .map_err(|failure| Unanswered::Failed(LlmError::new(LlmErrorKind::Rejected, failure.detail)))?;
     let answer = ask(worker, prompt).await?;
-    Ok(clean(&answer.text).unwrap_or_else(|| from_message(first)))
+    let text = clean(&answer.text).unwrap_or_else(|| own_words(first));
+    Ok(Answer { text, ..answer })
 }
 
-/// The first sentence of what the user said.
-pub(crate) fn from_message(first: &CheckpointTurn) -> String {
+/// The first sentence of what the user said, which no model was asked for.
+pub(crate) fn from_message(first: &CheckpointTurn) -> Answer {
+    Answer { text: own_words(first), model: None, usage: Usage::default() }
+}
+
+fn own_words(first: &CheckpointTurn) -> String {
     let sentence = first_sentence(&first.user, MAX_CHARACTERS);
     clean(&sentence).unwrap_or_else(|| "Conversation".to_owned())
 }
@@ -78,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_message_s_own_words_do() {
-        assert_eq!(from_message(&turn("What is a river? I wonder.", "", 1)), "What is a river?");
-        assert_eq!(from_message(&turn("", "hm", 1)), "Conversation");
+        assert_eq!(from_message(&turn("What is a river? I wonder.", "", 1)).text, "What is a river?");
+        assert_eq!(from_message(&turn("", "hm", 1)).text, "Conversation");
     }
 }

@@ -68,6 +68,9 @@ impl Turns for Store {
     async fn finish(&self, _: &Claim, _: TurnEnd, _: Option<VersionedCheckpoint>) -> Result<Task, ClaimError> {
         unreachable!()
     }
+    async fn is_too_many(&self, _: &Claim, _: chrono::DateTime<chrono::Utc>) -> Result<bool, PortError> {
+        unreachable!()
+    }
     async fn release(&self, _: &Claim) -> Result<(), PortError> {
         unreachable!()
     }

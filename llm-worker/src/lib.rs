@@ -43,6 +43,7 @@ mod stop;
 mod summarise;
 mod templates;
 mod tokens;
+mod too_many;
 mod turn;
 mod turn_record;
 mod unanswered;

@@ -8,7 +8,7 @@ use parlance_service::{
     Cloud, LogRole, Start, StartError,
     worker::{WorkerParts, run_worker},
 };
-use parlance_shared::{metrics::Metrics, port::turns::WorkerId, settings::Role};
+use parlance_shared::{circuits::LocalCircuits, metrics::Metrics, port::turns::WorkerId, settings::Role};
 use tracing::info;
 use uuid::Uuid;
 
@@ -16,13 +16,14 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let turns = cloud.turns(LogRole::Worker, &lifecycle);
-    let circuits = cloud.circuits(&turns, settings.llm.circuits, &lifecycle);
+    let metrics = Arc::new(Metrics::new());
+    let circuits = LocalCircuits::measured(settings.llm.circuits, &metrics);
+    let circuits = cloud.circuits(&turns, circuits, &lifecycle);
     let llm = parlance_llm::choose_all(&settings.llm, circuits).await?;
-    let cache = settings.reply_cache.map(ReplyCache::new);
+    let cache = settings.reply_cache.map(|settings| ReplyCache::start(settings, &metrics, &lifecycle));
     let llm = llm.map(|llm| with_reply_cache(llm, cache.as_ref()));
     let provider = llm.describe();
     info!(llm.provider = provider.provider, llm.model = provider.model, "answers come from here");
-    let metrics = Arc::new(Metrics::new());
     let worker = LlmWorker {
         bus: cloud.bus.clone(),
         turns: turns.clone(),

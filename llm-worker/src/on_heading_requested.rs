@@ -47,8 +47,12 @@ pub(crate) async fn on_heading_requested(worker: &Worker, received: &Received) -
     let fact = HeadingMade {
         session_id: request.session_id,
         user_id: request.user_id.clone(),
-        heading,
+        heading: heading.text,
         made_at: parts.clock.now(),
+        cost_micro_usd: parts.prices.cost(heading.model.as_deref(), &heading.usage),
+        model: heading.model,
+        usage: heading.usage,
+        through: Some(first.task_id),
     };
     if let Err(error) = publish(worker, topology::REPLIES, &fact, call_id(&received.event)).await {
         return port_trouble("heading", &error);

@@ -25,6 +25,7 @@ use crate::{
     publish_reply_completed::publish_and_answer,
     request_memory::{Due, request_memory},
     stop::Stop,
+    too_many::too_many,
     turn::Turn,
     turn_record::{ActiveTurn, ended, started},
     unreadable::end_unreadable,
@@ -88,7 +89,7 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
     };
     let call = call_id(&received.event);
     let (answer, requested) = tokio::join!(
-        publish_and_answer(worker, &message.user_id, message.session_id, task, call),
+        publish_and_answer(worker, message, task, call),
         request_memory(worker, message, due, call)
     );
     match requested {
@@ -121,9 +122,14 @@ async fn turn(
     let _active = ActiveTurn::begin(&parts.metrics);
     started(&parts.metrics, &parts.clock, &claim, message.accepted_at);
     let mut turn = Turn::new(worker, message, claim, checkpoint, asked);
-    let answered = match past_budget.filter(|_| !turn.claim().cancel_requested) {
-        Some(failure) => turn.end_with_earlier_text(Status::Failed, Some(failure)).await,
-        None => turn.run().await,
+    let refused = match too_many(worker, message, turn.claim()).await {
+        Ok(refused) => Ok(refused.or(past_budget).filter(|_| !turn.claim().cancel_requested)),
+        Err(error) => Err(error.into()),
+    };
+    let answered = match refused {
+        Ok(Some(failure)) => turn.end_with_earlier_text(Status::Failed, Some(failure)).await,
+        Ok(None) => turn.run().await,
+        Err(stop) => Err(stop),
     };
     let result = match answered {
         Err(Stop::Port(refused @ PortError::Rejected { .. })) => {

@@ -7,6 +7,7 @@
 use cloudevents::Event;
 use parlance_shared::{
     CallId, TaskId,
+    content::Protocol,
     event::{DomainEvent, HeadingRequested, MessageSubmitted, SummaryRequested, to_cloud_event},
     port::{PortError, turns::Checkpoint},
     topology,
@@ -39,7 +40,7 @@ impl Due {
         let foldable = !older_turns(window, keep(trigger, total), room.counter).is_empty();
         Self {
             summary: (is_due && foldable).then_some(checkpoint.summaries_made + 1),
-            heading: worker.memory.settings.headings && is_first(checkpoint, message.task_id),
+            heading: worker.memory.settings.headings && has_heading(message) && is_first(checkpoint, message.task_id),
         }
     }
 }
@@ -47,6 +48,12 @@ impl Due {
 /// What is kept word for word when the rest is folded.
 pub(crate) fn keep(trigger: u64, total: u64) -> u64 {
     trigger.min(total) / 2
+}
+
+/// Calls of `/v1/chat/completions` are sessions of their own, which nobody lists to find a conversation again. (They need no
+/// summary either: one turn is never folded.)
+fn has_heading(message: &MessageSubmitted) -> bool {
+    message.input.protocol != Protocol::ChatCompletions
 }
 
 fn is_first(checkpoint: &Checkpoint, task: TaskId) -> bool {

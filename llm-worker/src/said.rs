@@ -28,14 +28,11 @@ impl Said {
         let open = std::mem::take(&mut self.open);
         for call in &open {
             let result = input.tool_results.iter().find(|result| result.tool_call_id == call.id);
-            let content = result.map_or(NO_RESULT, |result| &result.content);
-            let message = PromptMessage::text(PromptRole::Tool, content);
-            self.messages.push(PromptMessage { tool_call_id: Some(call.id.clone()), ..message });
+            self.result(&call.id, result.map_or(NO_RESULT, |result| &result.content));
         }
         for stray in &input.tool_results {
             if !open.iter().any(|call| call.id == stray.tool_call_id) {
-                let text = format!("Result of the tool call {}:\n{}", stray.tool_call_id, stray.content);
-                self.messages.push(PromptMessage::text(PromptRole::User, text));
+                self.stray(&stray.tool_call_id, &stray.content);
             }
         }
         if !content.is_empty() || !input.parts.is_empty() || input.tool_results.is_empty() {
@@ -49,6 +46,43 @@ impl Said {
         self.open = calls.to_vec();
         let message = PromptMessage::text(PromptRole::Assistant, content);
         self.messages.push(PromptMessage { tool_calls: calls.to_vec(), ..message });
+    }
+
+    /// What was said before, as a client tells it.
+    pub(crate) fn history(&mut self, messages: &[PromptMessage]) {
+        for message in messages {
+            let answers = message.tool_call_id.as_deref().filter(|_| message.role == PromptRole::Tool);
+            let place = answers.and_then(|id| self.open.iter().position(|call| call.id == id));
+            if let Some(place) = place {
+                self.open.remove(place);
+            } else {
+                self.close();
+            }
+            match (message.role, place) {
+                (PromptRole::Tool, None) => self.stray(answers.unwrap_or("unknown"), &message.content),
+                _ => self.messages.push(message.clone()),
+            }
+            if message.role == PromptRole::Assistant {
+                self.open.clone_from(&message.tool_calls);
+            }
+        }
+    }
+
+    /// Calls that nobody answered are answered.
+    fn close(&mut self) {
+        for call in std::mem::take(&mut self.open) {
+            self.result(&call.id, NO_RESULT);
+        }
+    }
+
+    fn result(&mut self, id: &str, content: &str) {
+        let message = PromptMessage::text(PromptRole::Tool, content);
+        self.messages.push(PromptMessage { tool_call_id: Some(id.to_owned()), ..message });
+    }
+
+    fn stray(&mut self, id: &str, content: &str) {
+        let text = format!("Result of the tool call {id}:\n{content}");
+        self.messages.push(PromptMessage::text(PromptRole::User, text));
     }
 
     pub(crate) fn into_messages(self) -> Vec<PromptMessage> {
@@ -86,6 +120,34 @@ mod tests {
         let answered: Vec<_> =
             messages[2..].iter().map(|message| (message.tool_call_id.as_deref(), message.content.as_str())).collect();
         assert_eq!(answered, [(Some("a"), NO_RESULT), (Some("b"), "of b"), (None, "Result of the tool call z:\nof z")]);
+    }
+
+    #[test]
+    fn a_history_stays_as_it_was_told_and_its_calls_are_answered() {
+        let text = PromptMessage::text;
+        let calling = PromptMessage { tool_calls: vec![call("a"), call("b")], ..text(PromptRole::Assistant, "") };
+        let result =
+            |id: &'static str| PromptMessage { tool_call_id: Some(id.to_owned()), ..text(PromptRole::Tool, id) };
+        let mut said = Said::default();
+        said.history(&[text(PromptRole::System, "Be brief."), text(PromptRole::User, "hi")]);
+        said.history(&[calling.clone(), result("b"), result("z"), text(PromptRole::User, "and?")]);
+        said.history(std::slice::from_ref(&calling));
+        said.user("", &results(&["b"]));
+        let told: Vec<_> = said.into_messages().into_iter().map(|m| (m.role, m.content, m.tool_call_id)).collect();
+        let line = |role, text: &str, id: Option<&str>| (role, text.to_owned(), id.map(str::to_owned));
+        let wanted = [
+            line(PromptRole::System, "Be brief.", None),
+            line(PromptRole::User, "hi", None),
+            line(PromptRole::Assistant, "", None),
+            line(PromptRole::Tool, "b", Some("b")),
+            line(PromptRole::Tool, NO_RESULT, Some("a")),
+            line(PromptRole::User, "Result of the tool call z:\nz", None),
+            line(PromptRole::User, "and?", None),
+            line(PromptRole::Assistant, "", None),
+            line(PromptRole::Tool, NO_RESULT, Some("a")),
+            line(PromptRole::Tool, "of b", Some("b")),
+        ];
+        assert_eq!(told, wanted);
     }
 
     #[test]

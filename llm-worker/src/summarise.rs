@@ -77,6 +77,18 @@ fn transcript_of(turn: &CheckpointTurn) -> String {
             lines.push_str(&format!("{who}: {}\n", excerpt(text, MAX_SIDE_BYTES)));
         }
     };
+    for told in &turn.input.history {
+        let who = match told.role {
+            PromptRole::System => "System",
+            PromptRole::User => "User",
+            PromptRole::Assistant => "Assistant",
+            PromptRole::Tool => "Tool",
+        };
+        line(who, &told.content);
+        for call in &told.tool_calls {
+            line("Assistant calls", &format!("{} {}", call.name, call.arguments));
+        }
+    }
     for result in &turn.input.tool_results {
         line("Tool", &result.content);
     }
@@ -91,7 +103,11 @@ fn transcript_of(turn: &CheckpointTurn) -> String {
 /// Without a model: what the user began each turn with, the latest of it.
 fn offline(before: Option<&Summary>, turns: &[CheckpointTurn]) -> Answer {
     let earlier = before.into_iter().flat_map(|summary| summary.text.lines()).map(str::to_owned);
-    let said = turns.iter().map(|turn| format!("- The user: {}", first_sentence(&turn.user, 160)));
+    let said = turns.iter().flat_map(|turn| {
+        let history = turn.input.history.iter().filter(|told| told.role == PromptRole::User);
+        history.map(|told| told.content.as_str()).chain([turn.user.as_str()])
+    });
+    let said = said.map(|text| format!("- The user: {}", first_sentence(text, 160)));
     let points: Vec<String> = earlier.chain(said).collect();
     let mut bytes = 0;
     let latest = points.iter().rev().take_while(|point| {

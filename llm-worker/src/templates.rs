@@ -20,6 +20,9 @@ pub(crate) struct Template {
 /// The system instructions of a turn: `instructions`. Empty without any: a model's own manner is the best default.
 pub(crate) const DEFAULT: Template = template("default", "1", include_str!("../prompts/default.1.j2"));
 
+/// In place of `default` where the client says itself what the model is told.
+pub(crate) const NONE: Template = template("none", "1", "");
+
 /// How a model is shown the `summary`.
 pub(crate) const RECAP: Template = template("recap", "1", include_str!("../prompts/recap.1.j2"));
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use parlance_shared::{
     content::{ContentPart, ToolCall, TurnInput},
-    port::turns::CheckpointTurn,
+    port::{llm::PromptMessage, turns::CheckpointTurn},
 };
 use tiktoken::{
     CoreBpe,
@@ -99,15 +99,16 @@ impl Counter {
         }
     }
 
-    /// What the user's side of a turn takes, frames included.
+    /// What the user's side of a turn takes, frames and the history that came with it included.
     pub(crate) fn user_side(self, content: &str, input: &TurnInput) -> u64 {
-        let images = input.parts.iter().map(|part| match part {
-            ContentPart::Text { .. } => 0,
-            ContentPart::ImageUrl { image_url } if image_url.detail.as_deref() == Some("low") => IMAGE_LOW,
-            ContentPart::ImageUrl { .. } => IMAGE,
-        });
         let results = input.tool_results.iter().map(|result| FRAME + self.text(&result.content));
-        FRAME + self.text(content) + images.chain(results).sum::<u64>()
+        let history = input.history.iter().map(|message| self.message(message));
+        FRAME + self.text(content) + images(&input.parts) + results.chain(history).sum::<u64>()
+    }
+
+    /// What a message of a history takes.
+    fn message(self, message: &PromptMessage) -> u64 {
+        self.assistant_side(&message.content, &message.tool_calls) + images(&message.parts)
     }
 
     /// What the model's side takes.
@@ -123,6 +124,15 @@ impl Counter {
             known => known.into(),
         }
     }
+}
+
+fn images(parts: &[ContentPart]) -> u64 {
+    let each = parts.iter().map(|part| match part {
+        ContentPart::Text { .. } => 0,
+        ContentPart::ImageUrl { image_url } if image_url.detail.as_deref() == Some("low") => IMAGE_LOW,
+        ContentPart::ImageUrl { .. } => IMAGE,
+    });
+    each.sum()
 }
 
 fn estimate(text: &str) -> u64 {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     Worker,
+    account::{Request, earlier_attempts},
     attempt::{APPEND, Attempt, AttemptEnd, stream_reply},
     continuation::{can_go_on, go_on},
     failure::Failure,
@@ -52,8 +53,12 @@ pub(crate) struct Turn<'a> {
     route: Route,
     /// Who was asked last.
     asked: Option<Provider>,
-    /// Who was asked so far. What earlier workers asked is not known.
+    /// Who was asked so far.
     attempts: Vec<AttemptRecord>,
+    /// What the provider says of the latest request.
+    counted: Usage,
+    /// How much of the attempt's text was there before it.
+    said_before: usize,
     /// The next request goes on with what this attempt has said.
     goes_on: bool,
     /// The attempt's first token.
@@ -74,6 +79,7 @@ impl<'a> Turn<'a> {
     ) -> Self {
         let hold = worker.leases.hold(&claim, asked);
         let deadline = Instant::now() + worker.longest_turn();
+        let attempts = earlier_attempts(&claim);
         Self {
             worker,
             message,
@@ -84,7 +90,9 @@ impl<'a> Turn<'a> {
             prompt: None,
             route: Route::new(Arc::clone(&worker.parts.llm)),
             asked: None,
-            attempts: Vec::new(),
+            attempts,
+            counted: Usage::default(),
+            said_before: 0,
             goes_on: false,
             first_token_at: None,
             deadline,
@@ -113,13 +121,13 @@ impl<'a> Turn<'a> {
                 return self.end_with_earlier_text(Status::Failed, Some(Failure::worker_lost())).await;
             }
             let failure = match self.attempt().await? {
-                AttemptEnd::Finished { model, usage, finish_reason } => {
+                AttemptEnd::Finished { model, finish_reason } => {
                     self.route.answered();
                     let mut end = self.end(Status::Completed);
                     end.model = model.or(end.model);
                     self.note(end.model.clone(), None);
                     let details = TaskDetails { finish_reason, attempts: self.attempts.clone(), ..end.details };
-                    return self.finish(TurnEnd { usage, details, ..end }).await;
+                    return self.finish(TurnEnd { details, ..end }).await;
                 }
                 AttemptEnd::Interrupted(interrupt) => {
                     self.note(None, None);
@@ -183,10 +191,15 @@ impl<'a> Turn<'a> {
         let reply = self.writer.as_ref().map(|writer| writer.text()).unwrap_or_default();
         let checkpoint = self.checkpoint.as_ref().map(|loaded| &loaded.checkpoint);
         let told = checkpoint.into_iter().flat_map(|checkpoint| {
-            let turns = checkpoint.window.iter().flat_map(|turn| [&turn.user, &turn.assistant]);
+            let turns = checkpoint.window.iter().flat_map(|turn| {
+                let history = turn.input.history.iter().map(|told| &told.content);
+                history.chain([&turn.user, &turn.assistant])
+            });
             turns.chain(&checkpoint.instructions).chain(checkpoint.summary.as_ref().map(|summary| &summary.text))
         });
-        let said = told.chain([&self.message.content, &reply]);
+        let input = &self.message.input;
+        let brought = input.history.iter().map(|told| &told.content).chain(&input.instructions);
+        let said = told.chain(brought).chain([&self.message.content, &reply]);
         without_quotes(detail, said.map(String::as_str))
     }
 
@@ -206,6 +219,8 @@ impl<'a> Turn<'a> {
         };
         let provider = self.route.ask().await.clone();
         let model = provider.model(self.message.model.as_deref());
+        self.said_before = decode(&writer.text()).0.len();
+        self.counted = Usage::default();
         let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message, model);
         self.checkpoint = Some(checkpoint);
         let end = match built {
@@ -214,8 +229,9 @@ impl<'a> Turn<'a> {
                 let prompt = if self.goes_on { go_on(prompt, &decode(&writer.text()).0) } else { prompt };
                 let (llm, prompt) = (Arc::clone(provider.llm()), provider.adapt(prompt));
                 self.asked = Some(provider);
-                let Attempt { end, first_token_at } =
+                let Attempt { end, first_token_at, usage } =
                     stream_reply(self.worker, &self.claim, writer.as_mut(), llm, prompt, self.deadline).await;
+                self.counted = usage;
                 self.first_token_at = self.first_token_at.or(first_token_at);
                 end
             }
@@ -228,11 +244,20 @@ impl<'a> Turn<'a> {
     /// Notes how the latest request ended.
     fn note(&mut self, model: Option<String>, error: Option<&str>) {
         let Some(asked) = &self.asked else { return };
+        let (text, calls) = self.said();
+        let (before, said) = text.split_at_checked(self.said_before).unwrap_or(("", &text));
+        let request =
+            Request { reported: self.counted, prompt: self.prompt.as_ref(), before, said, calls: &calls };
+        let (usage, usage_estimated) = request.usage(&self.worker.room_for(self.message).counter);
+        let model = model.unwrap_or_else(|| asked.model(self.message.model.as_deref()).to_owned());
         self.attempts.push(AttemptRecord {
             attempt: self.claim.attempt,
-            provider: asked.info().provider.clone(),
-            model: model.unwrap_or_else(|| asked.model(self.message.model.as_deref()).to_owned()),
+            provider: Some(asked.info().provider.clone()),
+            cost_micro_usd: self.worker.parts.prices.cost(Some(&model), &usage),
+            model: Some(model),
             error: error.map(str::to_owned),
+            usage,
+            usage_estimated,
         });
     }
 

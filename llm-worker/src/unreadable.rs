@@ -3,6 +3,7 @@
 use cloudevents::{AttributesReader as _, Data, Event};
 use parlance_shared::{
     MessageId,
+    content::TurnInput,
     event::{EventError, MessageSubmitted, Strategy},
     id::PrefixedId as _,
     port::bus::{Outcome, Reason, Received},
@@ -46,7 +47,9 @@ pub(crate) fn salvage(received: &Received) -> Option<MessageSubmitted> {
             .or_else(|| received.event.time().copied())
             .unwrap_or(received.published_at),
         fingerprint: field(&data, "fingerprint").flatten(),
-        input: Default::default(),
+        // Whoever waits for the end is told of this one, too.
+        input: TurnInput { webhook: data.get("input").and_then(|input| field(input, "webhook")), ..TurnInput::default() },
+        looked_at: None,
     })
 }
 

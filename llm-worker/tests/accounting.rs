@@ -104,8 +104,9 @@ async fn past_a_budget_the_model_is_not_asked() {
 #[tokio::test]
 async fn a_reply_is_used_again_for_its_user_alone_and_never_for_who_wants_another() {
     let world = World::new(Script::always(Behaviour::tokens(30))).await;
-    let cache = ReplyCache::new(ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 1_000_000 });
     let parts = world.parts("w1");
+    let settings = ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 1_000_000 };
+    let cache = ReplyCache::start(settings, &parts.metrics, &parts.lifecycle);
     let llm = Arc::new((*parts.llm).clone().map(|llm| with_reply_cache(llm, Some(&cache))));
     let _worker = run(llm_worker::LlmWorker { llm, prices: prices(), ..parts });
     let first = world.ended(world.say(world.session(), "what is it?").await).await;

@@ -31,7 +31,7 @@ async fn start(world: &World, primary: &str, more: &[(&str, &str)]) -> Running {
 
 fn attempts(task: &Task) -> Vec<(u32, &str, &str, Option<&str>)> {
     let records = task.details.attempts.iter();
-    records.map(|r| (r.attempt, r.provider.as_str(), r.model.as_str(), r.error.as_deref())).collect()
+    records.map(|r| (r.attempt, r.provider.as_deref().unwrap(), r.model.as_deref().unwrap(), r.error.as_deref())).collect()
 }
 
 fn resets(entries: &[Entry]) -> Vec<(u32, &str)> {

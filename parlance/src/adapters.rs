@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use parlance_postgres::{LogOptions, PostgresCircuits, PostgresStore, PostgresTurns, PostgresUsers, Role as LogRole};
+use parlance_postgres::{LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers, Role as LogRole};
 use parlance_service::{StartError, cloud};
 use parlance_shared::{
     Clock, Lifecycle,
     circuits::LocalCircuits,
     id_mint::IdMint,
+    key_mint::KeyMint,
+    metrics::Metrics,
     port::{
-        bus::Bus, circuits::Circuits, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId,
+        audit::Audit, bus::Bus, circuits::Circuits, keys::Keys, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId,
         users::Retention,
     },
     settings::{DatabaseSettings, Settings},
     topology,
+    webhook::WebhookMint,
 };
-use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns, SqliteUsers};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteTurns, SqliteUsers};
 use uuid::Uuid;
 
 use crate::operator;
@@ -29,6 +32,10 @@ pub(crate) struct Adapters {
     pub(crate) retention: Arc<dyn Retention>,
     pub(crate) circuits: Arc<dyn Circuits>,
     pub(crate) mint: IdMint,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) key_mint: KeyMint,
+    pub(crate) audit: Arc<dyn Audit>,
+    pub(crate) webhook_mint: WebhookMint,
     pub(crate) worker_id: WorkerId,
     /// The bus and the store are one: neither works without the other.
     pub(crate) accepting_needs_store: bool,
@@ -41,6 +48,7 @@ impl Adapters {
     pub(crate) async fn open(
         settings: &Settings,
         folder: DatabaseOptions,
+        metrics: &Metrics,
         lifecycle: &Lifecycle,
     ) -> Result<Self, StartError> {
         let clock = folder.clock.clone();
@@ -49,9 +57,14 @@ impl Adapters {
             true => Some(Database::open(folder).await.map_err(|error| StartError::Unusable(error.to_string()))?),
             false => None,
         };
-        let mint = match (&settings.id_secret, &folder) {
-            (Some(secret), _) => IdMint::new(secret.expose(), clock.clone()),
-            (None, Some(folder)) => folder.id_mint(),
+        let (mint, key_mint) = match (&settings.id_secret, &folder) {
+            (Some(secret), _) => (IdMint::new(secret.expose(), clock.clone()), KeyMint::new(secret.expose())),
+            (None, Some(folder)) => (folder.id_mint(), folder.key_mint()),
+            (None, None) => return Err(missing("ID_SECRET")),
+        };
+        let webhook_mint = match (&settings.id_secret, &folder) {
+            (Some(secret), _) => WebhookMint::new(secret.expose()),
+            (None, Some(folder)) => folder.webhook_mint(),
             (None, None) => return Err(missing("ID_SECRET")),
         };
         let (bus, embedded_bus) = bus(settings, folder.as_ref(), lifecycle).await?;
@@ -59,20 +72,25 @@ impl Adapters {
             Some(folder) if is_embedded => WorkerId(folder.epoch().to_owned()),
             _ => WorkerId(Uuid::new_v4().to_string()),
         };
-        let policy = settings.llm.circuits;
+        let local_circuits = LocalCircuits::measured(settings.llm.circuits, metrics);
+        let (keys, audit): (Arc<dyn Keys>, Arc<dyn Audit>);
         let (store, turns, log, circuits, retention, users) = match (&settings.database, &folder) {
             (DatabaseSettings::Postgres(postgres), _) => {
                 let database = cloud::database(postgres, clock.clone()).await?;
                 let store: Arc<dyn Store> = Arc::new(PostgresStore::new(database.clone()));
+                keys = Arc::new(PostgresKeys::new(database.clone()));
+                audit = Arc::new(PostgresAudit::new(database.clone()));
                 let retention: Arc<dyn Retention> = Arc::new(PostgresUsers::new(database.clone()));
                 let turns = Arc::new(PostgresTurns::start(database, lifecycle, LogOptions::new(LogRole::Both)));
-                let circuits: Arc<dyn Circuits> = Arc::new(PostgresCircuits::start(&turns, lifecycle, policy));
+                let circuits: Arc<dyn Circuits> = Arc::new(PostgresCircuits::start(&turns, lifecycle, local_circuits));
                 (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>, circuits, retention, None)
             }
             (DatabaseSettings::Sqlite { .. }, Some(folder)) => {
                 let turns = Arc::new(SqliteTurns::start(folder.clone(), lifecycle));
                 let store: Arc<dyn Store> = Arc::new(SqliteStore::new(folder.clone()));
-                let circuits: Arc<dyn Circuits> = Arc::new(LocalCircuits::new(policy));
+                keys = Arc::new(SqliteKeys::new(folder.clone()));
+                audit = Arc::new(SqliteAudit::new(folder.clone()));
+                let circuits: Arc<dyn Circuits> = Arc::new(local_circuits);
                 let users = turns.users();
                 let retention: Arc<dyn Retention> = Arc::new(users.clone());
                 (store, turns.clone() as Arc<dyn Turns>, turns as Arc<dyn ReplyLog>, circuits, retention, Some(users))
@@ -81,10 +99,11 @@ impl Adapters {
         };
         if let (Some(bus), Some(folder)) = (embedded_bus, &folder) {
             let users = users.unwrap_or_else(|| SqliteUsers::new(folder.clone()));
-            operator::serve(settings.data_dir.clone(), bus, SqliteStore::new(folder.clone()), users, lifecycle);
+            let embedded = operator::Embedded::new(folder, bus, users, key_mint.clone(), webhook_mint.clone());
+            operator::serve(settings.data_dir.clone(), embedded, lifecycle);
         }
         let accepting_needs_store = is_embedded && settings.pubsub.is_none();
-        Ok(Self { clock, bus, store, turns, log, circuits, retention, mint, worker_id, accepting_needs_store, folder })
+        Ok(Self { clock, bus, store, turns, log, circuits, retention, mint, keys, key_mint, audit, webhook_mint, worker_id, accepting_needs_store, folder })
     }
 }
 

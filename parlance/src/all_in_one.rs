@@ -2,14 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns};
+use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules};
 use llm_worker::LlmWorker;
 use parlance_llm::{ReplyCache, with_reply_cache};
 pub use parlance_service::StartError;
 use parlance_service::{listen::listen, stop};
-use parlance_shared::{Lifecycle, metrics::Metrics, port::llm::ProviderInfo, retention::Janitor, settings::Settings};
+use parlance_shared::{
+    Lifecycle,
+    metrics::Metrics,
+    port::llm::ProviderInfo,
+    retention::Janitor,
+    settings::{Role, Settings},
+};
 use parlance_sqlite::{Database, DatabaseOptions};
-use persist_worker::PersistWorker;
+use persist_worker::{PersistWorker, Webhooks};
 
 use crate::adapters::Adapters;
 
@@ -41,13 +47,15 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
     let (listener, address) = listen(&settings).await?;
     let lifecycle = Lifecycle::new();
     let metrics = Arc::new(Metrics::new());
-    let adapters = Adapters::open(&settings, folder, &lifecycle).await?;
+    let adapters = Adapters::open(&settings, folder, &metrics, &lifecycle).await?;
     let llm = parlance_llm::choose_all(&settings.llm, adapters.circuits).await?;
-    let cache = settings.reply_cache.map(ReplyCache::new);
+    let cache = settings.reply_cache.map(|settings| ReplyCache::start(settings, &metrics, &lifecycle));
     let llm = llm.map(|llm| with_reply_cache(llm, cache.as_ref()));
     let provider = llm.describe();
 
+    let webhooks_are_on = settings.webhooks.are_on(Role::AllInOne);
     let persist = PersistWorker {
+        webhooks: Webhooks::new(settings.webhooks, Some(adapters.webhook_mint).filter(|_| webhooks_are_on)),
         bus: adapters.bus.clone(),
         store: adapters.store.clone(),
         clock: adapters.clock.clone(),
@@ -75,6 +83,9 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
         metrics: Arc::clone(&metrics),
     };
     lifecycle.spawn(janitor.run(lifecycle.clone()));
+    let ports = IdentityPorts { keys: adapters.keys, key_mint: adapters.key_mint, audit: adapters.audit };
+    let identity = Identity::new(&settings.auth, ports, &adapters.clock, &lifecycle).map_err(StartError::Unusable)?;
+    let door = FrontDoor::new(&settings.front_door, settings.environment, identity.is_configured());
     let api = ApiState {
         bus: adapters.bus,
         store: adapters.store,
@@ -88,7 +99,10 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
         allowed_models: settings.allowed_models,
         budgets: BudgetGuard::new(settings.budgets),
         about: About { service: "parlance", version: env!("CARGO_PKG_VERSION"), provider: Some(provider.clone()) },
+        identity,
+        door,
         recent: RecentTurns::default(),
+        webhooks: WebhookRules::new(&settings.webhooks, Role::AllInOne),
         limits: Limits::new(&settings.accept),
     };
     lifecycle.spawn(persist.run());

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{dead_letters, pubsub_setup, replay, users};
+use crate::{audit, dead_letters, keys, pubsub_setup, replay, users, webhooks};
 
 /// Everything in one process; settings come from the environment (see .env.example).
 #[derive(Debug, Parser)]
@@ -39,8 +39,22 @@ pub enum Command {
         #[command(subcommand)]
         action: dead_letters::Action,
     },
+    /// Shows what receivers of webhooks check signatures with.
+    Webhooks {
+        /// What to do.
+        #[command(subcommand)]
+        action: webhooks::Action,
+    },
     /// Sends stored requests again: what is done stays as it is, what is not is redone.
     Replay(replay::Replay),
+    /// Makes, lists, rotates and revokes the keys that programs call with.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        action: keys::Action,
+    },
+    /// Lists what operators did.
+    Audit(audit::AuditLog),
     /// Exports or erases all that is stored of a user.
     Users {
         /// What to do.

@@ -3,13 +3,16 @@
 
 mod adapters;
 mod all_in_one;
+pub mod audit;
 pub mod cli;
 pub mod dead_letters;
+pub mod keys;
 pub mod migrate;
 pub mod operator;
 pub mod pubsub_setup;
 pub mod replay;
 pub mod users;
+pub mod webhooks;
 
 use std::io::Write as _;
 

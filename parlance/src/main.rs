@@ -1,4 +1,4 @@
-//! `parlance`: everything in one process; `parlance migrate`, `pubsub`, `dead-letters`, `replay`, `users`: the operators' tools.
+//! `parlance`: everything in one process; `parlance migrate`, `pubsub`, `dead-letters`, `replay`, `users`, `keys`, `webhooks`, `audit`: the operators' tools.
 
 use std::process::ExitCode;
 
@@ -25,6 +25,9 @@ async fn main() -> ExitCode {
         Some(Command::Pubsub { action }) => return parlance::pubsub_setup::run(action, &settings).await,
         Some(Command::DeadLetters { action }) => return parlance::dead_letters::run(action, &settings).await,
         Some(Command::Replay(replay)) => return parlance::replay::run(replay, &settings).await,
+        Some(Command::Webhooks { action }) => return parlance::webhooks::run(action, &settings).await,
+        Some(Command::Keys { action }) => return parlance::keys::run(action, &settings).await,
+        Some(Command::Audit(audit)) => return parlance::audit::run(audit, &settings).await,
         Some(Command::Users { action }) => return parlance::users::run(action, &settings).await,
     };
     match outcome {

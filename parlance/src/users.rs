@@ -4,10 +4,11 @@
 //!   `branch`, `turn` (`shared/src/port/users.rs` has their fields) and `dead_letter` (`{id, subscription, reason: {code,
 //!   message}, attempts, published_at, dead_at, event}`).
 //! - `erase` says what there is, and with `--yes` leaves nothing of it but ids. With `--json` it prints one object: `{action:
-//!   "erase", dry_run, found: {sessions, messages, tasks, summaries, branches, turns, checkpoints, dead_letters}, erased:
-//!   {sessions, messages, dead_letters, bus_messages}, running, purged, failed}`; `bus_messages` is null where the bus can't take
+//!   "erase", dry_run, found: {sessions, messages, tasks, summaries, branches, turns, checkpoints, keys, dead_letters}, erased:
+//!   {sessions, messages, dead_letters, bus_messages}, running, purged, failed, keys_left}`; `bus_messages` is null where the bus can't take
 //!   back what it keeps for replays, `running` counts turns that had not stopped, `purged` says that the database's own files
-//!   were seen to, `failed` counts dead letters that could not be discarded.
+//!   were seen to, `failed` counts dead letters that could not be discarded,
+//!   `keys_left` keys that still open data of that name, as a service's login may not delete keys: erase with the owner's.
 //!
 //! Both go on where they are interrupted: `erase` again finishes what is left.
 //!

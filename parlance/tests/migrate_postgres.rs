@@ -68,8 +68,8 @@ async fn a_schema_is_made_looked_at_and_opened_for_a_service() {
     assert_eq!((code, stderr.as_str()), (1, "parlance: the database has no schema yet; run `parlance migrate init`\n"));
 
     let init = printed(&["init"]);
-    assert!(init.starts_with("created the schema; applied 1, ") && init.ends_with(" at version 7\n"), "{init}");
-    assert_eq!(printed(&["init"]), "nothing to apply: the schema is at version 7\n");
+    assert!(init.starts_with("created the schema; applied 1, ") && init.ends_with(" at version 8\n"), "{init}");
+    assert_eq!(printed(&["init"]), "nothing to apply: the schema is at version 8\n");
     assert!(printed(&["status"]).ends_with(&format!("{all} applied, 0 pending\n")));
     assert!(printed(&["validate"]).starts_with("valid: "));
     let stats = printed(&["stats"]);

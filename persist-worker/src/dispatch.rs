@@ -6,6 +6,7 @@ use parlance_shared::{
     consume::Handler,
     event::{
         DomainEvent as _, HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade,
+        WebhookDue,
     },
     port::bus::{Outcome, Reason, Received},
 };
@@ -13,7 +14,7 @@ use parlance_shared::{
 use crate::{
     PersistWorker, on_heading_made::on_heading_made, on_message_submitted::on_message_submitted,
     on_reply_completed::on_reply_completed, on_session_changed::on_session_changed,
-    on_session_deleted::on_session_deleted, on_summary_made::on_summary_made,
+    on_session_deleted::on_session_deleted, on_summary_made::on_summary_made, webhooks::on_webhook_due,
 };
 
 pub(crate) struct Dispatch {
@@ -36,6 +37,7 @@ impl Handler for Dispatch {
             HeadingMade::TYPE => on_heading_made(&self.worker, received).await,
             SessionChanged::TYPE => on_session_changed(&self.worker, received).await,
             SessionDeleted::TYPE => on_session_deleted(&self.worker, received).await,
+            WebhookDue::TYPE => on_webhook_due(&self.worker, received).await,
             other => Outcome::Fail(Reason::new("unknown_event", format!("No handler for events of type {other:?}."))),
         }
     }

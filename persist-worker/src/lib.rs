@@ -1,6 +1,6 @@
 //! Writes the durable record: what ingest-api accepted and how llm-worker ended it.
 //!
-//! Two subscriptions, one file per event. Every write is an idempotent upsert, so any event may come any number of times
+//! Two subscriptions, one file per event, and a third one for [`webhooks`]. Every write is an idempotent upsert, so any event may come any number of times
 //! and in any order; database trouble is retried here first, then left to redelivery; what can never be written goes to
 //! the dead letters.
 
@@ -12,6 +12,7 @@ mod on_session_changed;
 mod on_session_deleted;
 mod on_summary_made;
 mod record;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,12 +25,20 @@ use parlance_shared::{
 };
 
 use crate::dispatch::Dispatch;
+pub use crate::webhooks::Webhooks;
 
 const OPTIONS: ConsumeOptions = ConsumeOptions {
     // Enough to fill the store's commits, few enough to leave its readers room.
     concurrency: 64,
     // Well above the retry budget of one write.
     handler_timeout: Duration::from_secs(120),
+};
+
+const WEBHOOK_OPTIONS: ConsumeOptions = ConsumeOptions {
+    // They wait for others' answers, most of the time. With what one host may take, it needs many that hang to fill it.
+    concurrency: 256,
+    // Well above what one delivery can take.
+    handler_timeout: Duration::from_secs(60),
 };
 
 /// One worker process. All fields are its surroundings.
@@ -39,6 +48,8 @@ pub struct PersistWorker {
     pub bus: Arc<dyn Bus>,
     /// The durable record.
     pub store: Arc<dyn Store>,
+    /// How the ends of tasks are told.
+    pub webhooks: Webhooks,
     /// Wall-clock time.
     pub clock: Clock,
     /// What the process counts.
@@ -51,22 +62,28 @@ impl PersistWorker {
     /// Writes events that it pulls until the lifecycle stops; returns when each one it took is written or handed back.
     pub async fn run(self) {
         let (bus, lifecycle) = (Arc::clone(&self.bus), self.lifecycle.clone());
-        let [requests, replies] = self.start();
+        let [requests, replies, webhooks] = self.start();
         tokio::join!(
             consume(Arc::clone(&bus), requests, lifecycle.clone()),
-            consume(Arc::clone(&bus), replies, lifecycle.clone())
+            consume(Arc::clone(&bus), replies, lifecycle.clone()),
+            consume(Arc::clone(&bus), webhooks, lifecycle.clone())
         );
     }
 
-    /// What writes the events of its two subscriptions, for whoever hands them over.
-    pub fn start(self) -> [Arc<Processor>; 2] {
+    /// What works on the events of its three subscriptions, for whoever hands them over.
+    pub fn start(self) -> [Arc<Processor>; 3] {
         let metrics = Arc::clone(&self.metrics);
         let handler = Arc::new(Dispatch::new(self));
-        [topology::PERSIST_REQUESTS, topology::PERSIST_REPLIES].map(|subscription| {
+        let works = [
+            (topology::PERSIST_REQUESTS, OPTIONS),
+            (topology::PERSIST_REPLIES, OPTIONS),
+            (topology::WEBHOOKS, WEBHOOK_OPTIONS),
+        ];
+        works.map(|(subscription, options)| {
             Arc::new(Processor {
                 subscription,
                 handler: handler.clone(),
-                options: OPTIONS,
+                options,
                 metrics: Arc::clone(&metrics),
             })
         })

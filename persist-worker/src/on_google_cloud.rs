@@ -6,8 +6,8 @@ use parlance_service::{
     Cloud, Start, StartError,
     worker::{WorkerParts, run_worker},
 };
-use parlance_shared::{metrics::Metrics, retention::Janitor, settings::Role};
-use persist_worker::PersistWorker;
+use parlance_shared::{metrics::Metrics, retention::Janitor, settings::Role, webhook::WebhookMint};
+use persist_worker::{PersistWorker, Webhooks};
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
@@ -20,7 +20,10 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
         metrics: Arc::clone(&metrics),
     };
     lifecycle.spawn(janitor.run(lifecycle.clone()));
+    // Others that have the secret for another reason sign nothing while webhooks are off.
+    let secret = settings.id_secret.as_ref().filter(|_| settings.webhooks.are_on(Role::PersistWorker));
     let worker = PersistWorker {
+        webhooks: Webhooks::new(settings.webhooks, secret.map(|secret| WebhookMint::new(secret.expose()))),
         bus: cloud.bus.clone(),
         store: cloud.store.clone(),
         clock: cloud.clock.clone(),

@@ -10,13 +10,17 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::port::circuits::{Admission, CircuitPolicy, Circuits};
+use crate::{
+    metrics::{LabelledGauge, Metrics},
+    port::circuits::{Admission, CircuitPolicy, Circuits},
+};
 
 /// Circuits of one process.
 #[derive(Debug)]
 pub struct LocalCircuits {
     policy: CircuitPolicy,
     circuits: Mutex<HashMap<String, Circuit>>,
+    open: LabelledGauge,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +34,12 @@ struct Circuit {
 impl LocalCircuits {
     /// All closed.
     pub fn new(policy: CircuitPolicy) -> Self {
-        Self { policy, circuits: Mutex::default() }
+        Self::measured(policy, &Metrics::new())
+    }
+
+    /// All closed; `metrics` say which ones are not.
+    pub fn measured(policy: CircuitPolicy, metrics: &Metrics) -> Self {
+        Self { policy, circuits: Mutex::default(), open: metrics.provider_circuit_open.clone() }
     }
 
     /// The policy they follow.
@@ -57,8 +66,10 @@ impl LocalCircuits {
         let circuit = all.entry(provider.to_owned()).or_default();
         circuit.failures = circuit.failures.saturating_add(1);
         if circuit.failures < self.policy.failures && circuit.open_until.is_none() {
+            self.open.set(provider, 0);
             return None;
         }
+        self.open.set(provider, 1);
         let was_closed = circuit.open_until.replace(Instant::now() + self.policy.open_for).is_none();
         if was_closed {
             warn!(llm.circuit = provider, failures = circuit.failures, "the provider fails: not asked for a while");
@@ -68,7 +79,10 @@ impl LocalCircuits {
 
     /// The provider answered. Whether that closed its circuit.
     pub fn note_answer(&self, provider: &str) -> bool {
-        let was_open = self.lock().remove(provider).is_some_and(|circuit| circuit.open_until.is_some());
+        let mut all = self.lock();
+        let was_open = all.remove(provider).is_some_and(|circuit| circuit.open_until.is_some());
+        self.open.set(provider, 0);
+        drop(all);
         if was_open {
             info!(llm.circuit = provider, "the provider answers again");
         }
@@ -86,6 +100,7 @@ impl LocalCircuits {
         let mut all = self.lock();
         let circuit = all.entry(provider.to_owned()).or_default();
         circuit.failures = circuit.failures.max(self.policy.failures);
+        self.open.set(provider, 1);
         if circuit.open_until.replace(Instant::now() + left).is_none() {
             info!(llm.circuit = provider, "another worker says that the provider fails: not asked for a while");
         }
@@ -96,6 +111,7 @@ impl LocalCircuits {
         self.lock().retain(|provider, circuit| {
             let closed = circuit.open_until.is_some() && !is_open(provider);
             if closed {
+                self.open.set(provider, 0);
                 info!(llm.circuit = provider, "another worker says that the provider answers again");
             }
             !closed
@@ -152,6 +168,28 @@ mod tests {
         assert_eq!(circuits.admit("a").await, Admission::Closed);
         circuits.failed("a");
         assert_eq!(circuits.admit("a").await, Admission::Closed, "counted from the start again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_say_which_are_open() {
+        let metrics = Metrics::new();
+        let circuits = LocalCircuits::measured(POLICY, &metrics);
+        let open = |provider| metrics.provider_circuit_open.get(provider);
+        circuits.failed("a");
+        circuits.failed("a");
+        assert_eq!(open("a"), 0);
+        circuits.failed("a");
+        circuits.answered("b");
+        assert_eq!((open("a"), open("b")), (1, 0));
+        tokio::time::advance(POLICY.open_for).await;
+        assert_eq!((circuits.admit("a").await, open("a")), (Admission::Probe, 1), "until it answers");
+        circuits.answered("a");
+        assert_eq!(open("a"), 0);
+        circuits.learn_open("a", POLICY.open_for);
+        circuits.learn_open("b", POLICY.open_for);
+        assert_eq!((open("a"), open("b")), (1, 1));
+        circuits.learn_closed(|provider| provider == "b");
+        assert_eq!((open("a"), open("b")), (0, 1));
     }
 
     #[tokio::test(start_paused = true)]

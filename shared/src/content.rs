@@ -3,12 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::TaskId;
+use crate::{TaskId, port::llm::PromptMessage};
 
 /// A part of a user's message, in the shape of OpenAI's chat completions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentPart {
     /// Text.
@@ -25,6 +26,7 @@ pub enum ContentPart {
 
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageUrl {
     /// An `https:` address that the provider fetches, or a `data:` URI that holds the image.
     pub url: String,
@@ -35,6 +37,7 @@ pub struct ImageUrl {
 
 /// A tool that the model wants called. The client calls it; its next message brings the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolCall {
     /// Names this call.
     pub id: String,
@@ -46,6 +49,7 @@ pub struct ToolCall {
 
 /// What a tool gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolResult {
     /// The call that it answers.
     pub tool_call_id: String,
@@ -75,9 +79,72 @@ pub struct TurnInput {
     /// The turn that this one stands in for, with all that came after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaced>,
+    /// What was said before this message, as the client tells it. Not empty: the session's own memory is left out of the
+    /// prompt, and this turn is remembered with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PromptMessage>,
+    /// `history` comes after what the session remembers, and not in its place.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub history_follows: bool,
+    /// What the model is told before the conversation, in place of the session's instructions; of this turn alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// What the provider is given as it came: temperature and the like.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// The most tokens that the reply may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// The protocol that the message came by.
+    #[serde(skip_serializing_if = "Protocol::is_native")]
+    pub protocol: Protocol,
+    /// What that protocol wants told again with the reply, of no meaning to anyone else: a small JSON value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Value>,
+    /// Who is told when the task has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// A client protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Parlance's own.
+    #[default]
+    Native,
+    /// `/v1/chat/completions`.
+    ChatCompletions,
+    /// `/v1/responses`.
+    Responses,
+    /// `/v1/ui/chat`.
+    UiChat,
+}
+
+impl Protocol {
+    /// Whether it is our own.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
+}
+
+/// Where the end of a task is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// The address.
+    pub url: String,
+    /// Whose secret signs: the id of the key that was called with; none for the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
 }
 
 impl TurnInput {
+    /// Whether `history` stands in for what the session remembers.
+    pub fn tells_all(&self) -> bool {
+        !self.history.is_empty() && !self.history_follows
+    }
+
     /// As one JSON object, for a column; `None` when there is nothing to keep.
     pub fn to_column(&self) -> Option<String> {
         (!self.is_plain()).then(|| serde_json::to_string(self).unwrap_or_default())

@@ -15,10 +15,13 @@ pub mod delivery_count;
 pub mod event;
 pub mod id;
 pub mod id_mint;
+pub mod key_mint;
 pub mod lifecycle;
 pub mod log_view;
 pub mod message;
 pub mod metrics;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod page;
 pub mod port;
 pub mod prices;
@@ -34,6 +37,7 @@ pub mod task;
 pub mod telemetry;
 pub mod topology;
 pub mod usage;
+pub mod webhook;
 
 pub use caller::{Caller, UserId};
 pub use clock::Clock;

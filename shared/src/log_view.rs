@@ -60,6 +60,7 @@ impl LogEvent {
 
 /// Data of `status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusData {
     /// Where the task stands.
     pub status: Status,
@@ -69,6 +70,7 @@ pub struct StatusData {
 
 /// Data of `delta`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeltaData {
     /// The text that follows what was sent before.
     pub text: String,
@@ -78,6 +80,7 @@ pub struct DeltaData {
 
 /// Data of `tool_call`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolCallData {
     /// The call, whole.
     pub tool_call: ToolCall,
@@ -87,6 +90,7 @@ pub struct ToolCallData {
 
 /// Data of `reset`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResetData {
     /// The attempt that starts.
     pub attempt: u32,
@@ -108,13 +112,15 @@ pub struct LogView<'a> {
     /// Whether `text` holds all that any reader was ever sent of this attempt. Not so for an attempt whose worker was
     /// lost: readers may have seen text that was not stored yet, until the next attempt resets them.
     pub complete: bool,
+    /// The text was deleted, with its session or its user: readers that had some of it learn the end, wherever they are.
+    pub erased: bool,
 }
 
 impl<'a> LogView<'a> {
     /// The view of a task that has ended.
     pub fn of_ended(task: &'a Task, reset_reason: &'a str) -> Self {
         let text = task.log_text();
-        Self { attempt: task.attempt, reset_reason, text, end: Some(task), complete: true }
+        Self { attempt: task.attempt, reset_reason, text, end: Some(task), complete: true, erased: false }
     }
 
     /// What a reader at `seen` is sent next; `None` when there is nothing more for now, or ever once the task has ended.
@@ -140,13 +146,16 @@ impl<'a> LogView<'a> {
     }
 
     fn after_text(&self, bytes: u64) -> Result<Option<Entry>, UnknownCursor> {
+        if let (true, Some(task)) = (self.erased, self.end) {
+            return Ok(Some(self.end_entry(task)));
+        }
         let start = usize::try_from(bytes).map_err(|_| UnknownCursor)?;
         if start > self.text.len() {
             return if self.complete { Err(UnknownCursor) } else { Ok(None) };
         }
         let rest = self.text.get(start..).ok_or(UnknownCursor)?;
         if rest.is_empty() {
-            return Ok(self.end.map(|task| self.entry(Place::End, LogEvent::End(Box::new(task.clone())))));
+            return Ok(self.end.map(|task| self.end_entry(task)));
         }
         // Of a call that is not all there, the rest is to come.
         let Some((piece, taken)) = next_piece(rest, MAX_DELTA_BYTES) else { return Ok(None) };
@@ -166,6 +175,10 @@ impl<'a> LogView<'a> {
     fn reset_entry(&self) -> Entry {
         let reason = self.reset_reason.to_owned();
         self.entry(Place::Reset, LogEvent::Reset(ResetData { attempt: self.attempt, reason }))
+    }
+
+    fn end_entry(&self, task: &Task) -> Entry {
+        self.entry(Place::End, LogEvent::End(Box::new(task.clone())))
     }
 
     fn entry(&self, place: Place, event: LogEvent) -> Entry {
@@ -217,7 +230,7 @@ mod tests {
             let mut written = String::new();
             for piece in &pieces {
                 written.push_str(piece);
-                let live = LogView { attempt: 1, reset_reason: "", text: written.as_str().into(), end: None, complete: true };
+                let live = LogView { attempt: 1, reset_reason: "", text: written.as_str().into(), end: None, complete: true, erased: false };
                 let more = drain(&live, seen);
                 seen = more.last().map(|e| e.cursor).or(seen);
                 got.extend(more);
@@ -259,10 +272,32 @@ mod tests {
     #[test]
     fn a_reader_ahead_of_a_lost_attempt_waits_for_the_reset() {
         let ahead = Some(Cursor { attempt: 1, place: Place::Text(9) });
-        let lost = LogView { attempt: 1, reset_reason: "", text: "abc".into(), end: None, complete: false };
+        let lost = LogView { attempt: 1, reset_reason: "", text: "abc".into(), end: None, complete: false, erased: false };
         assert_eq!(lost.next_after(ahead), Ok(None));
         let live = LogView { complete: true, ..lost.clone() };
         assert_eq!(live.next_after(ahead), Err(UnknownCursor));
+    }
+
+    #[test]
+    fn a_reader_of_deleted_text_learns_the_end_wherever_it_is() {
+        let mut task = ended(2, "");
+        task.status = Status::Cancelled;
+        let view = LogView { erased: true, ..LogView::of_ended(&task, "worker_lost") };
+        let names = |seen| drain(&view, seen).iter().map(|entry| entry.event.name()).collect::<Vec<_>>();
+        for bytes in [0, 1, 17, u64::MAX] {
+            assert_eq!(names(Some(Cursor { attempt: 2, place: Place::Text(bytes) })), ["cancelled"]);
+            assert_eq!(
+                names(Some(Cursor { attempt: 1, place: Place::Text(bytes) })),
+                ["reset", "status", "cancelled"],
+                "what an earlier attempt said is taken back as ever"
+            );
+        }
+        assert_eq!(names(None), ["status", "cancelled"]);
+        assert_eq!(names(Some(Cursor { attempt: 2, place: Place::End })), [""; 0]);
+
+        let running = LogView { end: None, ..view };
+        let ahead = running.next_after(Some(Cursor { attempt: 2, place: Place::Text(17) }));
+        assert_eq!(ahead, Err(UnknownCursor), "the end is told once it has come");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The owner of the session.
@@ -31,6 +32,7 @@ impl Role {
 
 /// One stored message. A user's message has the status of its task; usage and timings stand at the reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
@@ -61,5 +63,6 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// The task whose turn stands in for this one's, or null; absent in a list of the current branch, where none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<TaskId>))]
     pub superseded_by: Option<Option<TaskId>>,
 }

@@ -1,6 +1,13 @@
 //! What a process counts and measures, in Prometheus' text format.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -43,19 +50,84 @@ impl LabelledCounter {
     }
 }
 
+/// Gauges by one label. Clones are the same gauges.
+#[derive(Clone, Debug)]
+pub struct LabelledGauge {
+    label: &'static str,
+    family: Family<Label, Gauge>,
+}
+
+impl LabelledGauge {
+    fn new(label: &'static str) -> Self {
+        Self { label, family: Family::default() }
+    }
+
+    /// Sets it for this value of the label. Values come from the settings only, so the family stays small.
+    pub fn set(&self, value: &str, to: i64) {
+        self.family.get_or_create(&[(self.label, value.to_owned())]).set(to);
+    }
+
+    /// What was set last.
+    pub fn get(&self, value: &str) -> i64 {
+        self.family.get_or_create(&[(self.label, value.to_owned())]).get()
+    }
+}
+
+/// The smallest of some durations, for whoever watches whether even the quickest have to wait.
+#[derive(Debug)]
+pub struct Quickest {
+    micros: AtomicU64,
+    count: AtomicU32,
+}
+
+impl Default for Quickest {
+    fn default() -> Self {
+        Self { micros: AtomicU64::new(u64::MAX), count: AtomicU32::new(0) }
+    }
+}
+
+impl Quickest {
+    /// Adds a duration.
+    pub fn note(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_min(micros, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The smallest since this was last asked for, if there were so many; to be asked by one alone.
+    pub fn take(&self, fewest: u32) -> Option<Duration> {
+        if self.count.load(Ordering::Relaxed) < fewest {
+            return None;
+        }
+        self.count.store(0, Ordering::Relaxed);
+        Some(Duration::from_micros(self.micros.swap(u64::MAX, Ordering::Relaxed)))
+    }
+
+    /// Begins anew.
+    pub fn forget(&self) {
+        self.take(0);
+    }
+}
+
 /// A histogram of durations, in seconds.
 #[derive(Clone, Debug)]
-pub struct Seconds(Histogram);
+pub struct Seconds(Histogram, Arc<Quickest>);
 
 impl Seconds {
     fn new() -> Self {
         // 0.25 ms to about 2 min.
-        Self(Histogram::new(exponential_buckets(0.000_25, 2.0, 20)))
+        Self(Histogram::new(exponential_buckets(0.000_25, 2.0, 20)), Arc::default())
     }
 
     /// Adds one duration.
     pub fn observe(&self, duration: Duration) {
         self.0.observe(duration.as_secs_f64());
+        self.1.note(duration);
+    }
+
+    /// The smallest of late.
+    pub fn quickest(&self) -> &Quickest {
+        &self.1
     }
 
     /// Adds one duration given in milliseconds; negative ones (clocks that disagree) count as 0.
@@ -96,8 +168,19 @@ pub struct Metrics {
     pub active_tasks: Gauge,
     /// Sessions deleted because nothing had happened in them for `RETENTION_DAYS`.
     pub sessions_expired: Counter,
+    /// Deliveries of webhooks by outcome: `delivered`, `retried`, `gone`, `refused`, `expired`, `erased`, `unsigned`.
+    pub webhooks: LabelledCounter,
+    /// From a task's end to the delivery of its webhook.
+    pub webhook_delay: Seconds,
+    /// Calls refused by a limit, or for load, by the problem's code.
+    pub calls_refused: LabelledCounter,
     /// HTTP responses by status class (`2xx`, …).
     pub http_responses: LabelledCounter,
+    /// 1 while a provider is not asked because it failed too often in a row, as far as this process knows; else 0.
+    pub provider_circuit_open: LabelledGauge,
+    /// Requests to providers that the reply cache saw: answered by it (`hit`), by another one under way (`joined`), or
+    /// asked (`miss`).
+    pub reply_cache_requests: LabelledCounter,
 }
 
 impl Metrics {
@@ -124,7 +207,13 @@ impl Metrics {
         let attempts_retried = counter("attempts_retried", "Attempts given up and tried again", "code");
         let bus_retries = counter("bus_retries", "Messages answered with a retry", "subscription");
         let dead_letters = counter("dead_letters", "Messages dead-lettered", "subscription");
+        let reply_cache_requests = counter("reply_cache_requests", "Requests seen by the reply cache", "outcome");
+        let calls_refused = counter("calls_refused", "Calls refused by a limit or for load", "code");
+        let webhooks = counter("webhooks", "Deliveries of webhooks", "outcome");
         let http_responses = counter("http_responses", "HTTP responses", "class");
+        let provider_circuit_open = LabelledGauge::new("provider");
+        let help = "Whether a provider is not asked for a while";
+        registry.register("provider_circuit_open", help, provider_circuit_open.family.clone());
         let mut seconds = |name: &str, help: &str| {
             let histogram = Seconds::new();
             registry.register_with_unit(name, help, Unit::Seconds, histogram.0.clone());
@@ -134,6 +223,7 @@ impl Metrics {
         let queue_delay = seconds("queue_delay", "From acceptance to the first attempt");
         let time_to_first_token = seconds("time_to_first_token", "From acceptance to the first token");
         let persist_lag = seconds("persist_lag", "From an event's publication to its commit in the store");
+        let webhook_delay = seconds("webhook_delay", "From a task's end to the delivery of its webhook");
         Self {
             registry,
             accepted,
@@ -150,7 +240,12 @@ impl Metrics {
             persist_lag,
             live_subscribers,
             active_tasks,
+            webhooks,
+            webhook_delay,
+            calls_refused,
             http_responses,
+            provider_circuit_open,
+            reply_cache_requests,
         }
     }
 
@@ -179,10 +274,12 @@ mod tests {
         let metrics = Metrics::new();
         metrics.accepted.inc();
         metrics.dead_letters.inc("llm-worker");
+        metrics.provider_circuit_open.set("openai", 1);
         metrics.queue_delay.observe(Duration::from_millis(3));
         let text = metrics.render();
         assert!(text.contains("parlance_accepted_messages_total 1"), "{text}");
         assert!(text.contains("parlance_dead_letters_total{subscription=\"llm-worker\"} 1"), "{text}");
+        assert!(text.contains("parlance_provider_circuit_open{provider=\"openai\"} 1"), "{text}");
         assert!(text.contains("parlance_queue_delay_seconds_count 1"), "{text}");
     }
 }

@@ -1,8 +1,10 @@
 //! The ports: what services need of the world, and what each adapter must keep. One conformance suite per port runs on
 //! every adapter (`shared/conformance`).
 
+pub mod audit;
 pub mod bus;
 pub mod circuits;
+pub mod keys;
 pub mod llm;
 pub mod reply_log;
 pub mod store;

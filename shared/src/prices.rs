@@ -182,7 +182,7 @@ mod tests {
         let table = PriceTable::parse(BUILT_IN).unwrap();
         assert_eq!(table.price("gpt-4o-mini-2024-07-18").map(|price| price.input), Some(150_000));
         assert_eq!(table.price("gpt-4o-2024-08-06").map(|price| price.output), Some(10_000_000));
-        assert_eq!(table.price("o3-pro"), None);
+        assert_eq!(table.price("o1-mini"), None);
         assert_eq!(PriceTable::built_in(), table);
     }
 

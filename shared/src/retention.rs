@@ -10,6 +10,7 @@ use crate::{
     metrics::Metrics,
     port::{
         PortError,
+        audit::KEEP_AUDIT,
         users::{KEEP_MARKS, Retention},
     },
 };
@@ -55,6 +56,7 @@ impl Janitor {
     /// When the database can't be written; what was deleted until then stays so.
     pub async fn sweep(&self) -> Result<u64, PortError> {
         in_time(self.retention.forget_erased(self.before(KEEP_MARKS))).await?;
+        in_time(self.retention.forget_audit(self.before(KEEP_AUDIT))).await?;
         let Some(age) = self.keep_sessions else { return Ok(0) };
         let before = self.before(age);
         let mut total = 0;

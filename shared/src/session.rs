@@ -10,6 +10,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// A session as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -18,6 +19,7 @@ pub struct Session {
     /// What the model is told before the conversation.
     pub instructions: Option<String>,
     /// The client's own data.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::openapi::Metadata>))]
     pub metadata: Option<Metadata>,
     /// What a message does while a reply runs, unless it says so itself; null stands for `enqueue`.
     pub strategy: Option<Strategy>,

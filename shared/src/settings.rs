@@ -1,12 +1,15 @@
 //! Settings come from the environment only. A wrong value stops the start with the variable's name and what is accepted.
 
 mod accounting;
+mod auth;
 mod database;
+mod front_door;
 mod google;
 mod llm;
 mod memory;
 mod read;
 mod role;
+mod webhooks;
 
 use std::{
     fmt,
@@ -21,12 +24,15 @@ use tracing_subscriber::filter::Targets;
 use self::read::Reader;
 pub use self::{
     accounting::ReplyCacheSettings,
+    auth::{AuthSettings, OidcIssuer},
     database::{DatabaseSettings, PostgresSettings, SslMode},
+    front_door::{Bound, FrontDoorSettings, Rate},
     google::{Delivery, PubSubSettings, PushSettings},
     llm::{LlmSettings, PRIMARY, Support},
     memory::MemorySettings,
     read::{SettingError, SettingErrors},
     role::Role,
+    webhooks::WebhookSettings,
 };
 use crate::{budget::Budgets, prices::PriceTable};
 
@@ -60,6 +66,8 @@ pub struct Settings {
     pub pubsub: Option<PubSubSettings>,
     /// `ID_SECRET`: the key that ids are made and recognised with; none for the data folder's own.
     pub id_secret: Option<IdSecret>,
+    /// `AUTH_…`: how callers prove who they are.
+    pub auth: AuthSettings,
     /// `LLM_…`, `LLM_FALLBACK_…`.
     pub llm: LlmSettings,
     /// `TURN_*`, `WORKER_CONCURRENCY`.
@@ -74,6 +82,10 @@ pub struct Settings {
     pub reply_cache: Option<ReplyCacheSettings>,
     /// `MAX_QUEUED_PER_SESSION`, `MAX_DATA_URI_BYTES`.
     pub accept: AcceptSettings,
+    /// `RATE_LIMIT_*`, `MAX_*_PER_USER`, `MAX_CONNECTIONS`, `MAX_QUEUE_DELAY`, `TRUSTED_PROXIES`, `CORS_ORIGINS`.
+    pub front_door: FrontDoorSettings,
+    /// `WEBHOOK…`: whether and where the ends of tasks are told.
+    pub webhooks: WebhookSettings,
     /// `RETENTION_DAYS`: how long sessions are kept in which nothing happens; none for ever.
     pub keep_sessions: Option<Duration>,
     /// `LLM_ALLOWED_MODELS`; empty allows any name.
@@ -208,6 +220,7 @@ impl Settings {
             database: database::read_database(&mut read, production),
             pubsub: google::read_pubsub(&mut read, production),
             id_secret: read.secret("ID_SECRET", ID_SECRET_ACCEPTED),
+            auth: auth::read_auth(&mut read),
             llm: llm::read_llm(&mut read),
             turns: TurnSettings {
                 max_attempts: read.number("TURN_MAX_ATTEMPTS", 1, 20).unwrap_or(4) as u32,
@@ -223,6 +236,8 @@ impl Settings {
                 max_data_uri_bytes: read.number("MAX_DATA_URI_BYTES", 1_024, 4 * 1_024 * 1_024).unwrap_or(1_024 * 1_024)
                     as usize,
             },
+            front_door: front_door::read_front_door(&mut read),
+            webhooks: webhooks::read_webhooks(&mut read),
             keep_sessions: read.number("RETENTION_DAYS", 1, 36_500).map(|days| Duration::from_secs(days * 24 * 3600)),
             allowed_models: read.list("LLM_ALLOWED_MODELS"),
         };

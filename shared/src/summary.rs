@@ -7,6 +7,8 @@ use crate::{SessionId, TaskId, task::Usage};
 
 /// What was said in a session up to some turn, in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Summary))]
 pub struct StoredSummary {
     /// The conversation.
     pub session_id: SessionId,

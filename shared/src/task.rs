@@ -13,6 +13,7 @@ use crate::{
 
 /// Where a task stands. The words of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Accepted and durable; no worker has begun.
@@ -54,6 +55,7 @@ impl Status {
 
 /// A task as its owner sees it. What is not known yet is null.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -74,6 +76,7 @@ pub struct Task {
     /// Tokens, as the provider counted them.
     pub usage: Usage,
     /// When what happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::TaskTimings))]
     pub timings: Timings,
     /// Why it failed.
     pub error: Option<TaskError>,
@@ -86,6 +89,13 @@ impl Task {
     /// The whole reply, as it stands in the log.
     pub fn log_text(&self) -> Cow<'_, str> {
         encode(&self.reply.content, &self.details.tool_calls)
+    }
+
+    /// Tokens of the reply that is shown: the last attempt's, where they are told apart.
+    fn written_tokens(&self) -> Option<u64> {
+        let last = self.details.attempts.iter().filter(|record| record.attempt == self.attempt);
+        let written = last.filter_map(|record| record.usage.output_tokens).reduce(u64::saturating_add);
+        written.or(self.usage.output_tokens)
     }
 
     /// Takes the reply from what stands in the log.
@@ -135,7 +145,7 @@ impl Serialize for Task {
             details,
         } = self;
         let written = || Some((timings.finished_at? - timings.first_token_at?).num_milliseconds());
-        let tokens_per_second = written().and_then(|millis| tokens_per_second(usage.output_tokens?, millis));
+        let tokens_per_second = written().and_then(|millis| tokens_per_second(self.written_tokens()?, millis));
         let timings = ShownTimings { timings, tokens_per_second };
         Shown { id, session_id, message_id, status, attempt, reply, provider, model, usage, timings, error, details }
             .serialize(serializer)
@@ -151,6 +161,7 @@ pub fn tokens_per_second(tokens: u64, millis: i64) -> Option<f64> {
 
 /// What is known of a task's reply beyond its text. Stored as one JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TaskDetails {
     /// The tools that the reply calls, after its text.
@@ -159,11 +170,11 @@ pub struct TaskDetails {
     pub finish_reason: Option<String>,
     /// What the prompt was made of.
     pub prompt: Option<PromptRecord>,
-    /// Who was asked, one entry an attempt, as far as the turn's last worker knows; the latest last.
+    /// Who was asked, one entry a request, the latest last. Of attempts of workers that were lost only the number is known.
     pub attempts: Vec<AttemptRecord>,
-    /// What it cost, in millionths of a US dollar, by the price table; null when the model's price is not known.
+    /// What its attempts cost together, in millionths of a US dollar, by the price table; null when no model's price is known.
     pub cost_micro_usd: Option<u64>,
-    /// The tokens are our estimate: the reply was stopped or broke before the provider said how many they were.
+    /// Some of the tokens are our estimate: a reply was stopped or broke before the provider said how many they were.
     pub usage_estimated: bool,
 }
 
@@ -181,6 +192,7 @@ impl TaskDetails {
 
 /// What a prompt was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PromptRecord {
     /// The name of the template for the instructions.
     pub template: String,
@@ -196,15 +208,25 @@ pub struct PromptRecord {
 
 /// One attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttemptRecord {
     /// Its number.
     pub attempt: u32,
-    /// Who was asked.
-    pub provider: String,
+    /// Who was asked; null when whoever knew is gone.
+    pub provider: Option<String>,
     /// For which model.
-    pub model: String,
+    pub model: Option<String>,
     /// The code of its failure; null for the one that answered.
     pub error: Option<String>,
+    /// Tokens of this request.
+    #[serde(default)]
+    pub usage: Usage,
+    /// The tokens are our estimate.
+    #[serde(default)]
+    pub usage_estimated: bool,
+    /// What they cost, in millionths of a US dollar; null when the model's price is not known.
+    #[serde(default)]
+    pub cost_micro_usd: Option<u64>,
 }
 
 impl Task {
@@ -229,6 +251,7 @@ impl Task {
 
 /// The reply to a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reply {
     /// The id under which the reply appears among the session's messages.
     pub message_id: Option<MessageId>,
@@ -236,8 +259,9 @@ pub struct Reply {
     pub content: String,
 }
 
-/// Tokens of one reply.
+/// Tokens of a task, of all its attempts; or of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Tokens of the prompt.
     pub input_tokens: Option<u64>,
@@ -247,8 +271,30 @@ pub struct Usage {
     pub cached_tokens: Option<u64>,
 }
 
+impl Usage {
+    /// Both together; what neither knows stays unknown.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            input_tokens: sum(self.input_tokens, other.input_tokens),
+            output_tokens: sum(self.output_tokens, other.output_tokens),
+            cached_tokens: sum(self.cached_tokens, other.cached_tokens),
+        }
+    }
+
+    /// Whether anybody has counted anything.
+    pub fn is_known(&self) -> bool {
+        self.input_tokens.is_some() || self.output_tokens.is_some()
+    }
+}
+
 /// When what happened, and how long it took from acceptance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Timings {
     /// The message was durable.
     pub accepted_at: Option<DateTime<Utc>>,
@@ -286,6 +332,7 @@ impl Timings {
 
 /// Why a task failed: a code for a program, a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskError {
     /// A stable code; [`crate::port::llm::LlmErrorKind`] and [`crate::task::codes`] list them.
     pub code: String,
@@ -309,8 +356,12 @@ pub mod codes {
     pub const HANDED_BACK: &str = "handed_back";
     /// The message is longer than the model can read.
     pub const MESSAGE_TOO_LONG: &str = "message_too_long";
+    /// How an earlier attempt ended is not known: the worker that knew is gone.
+    pub const UNKNOWN: &str = "unknown";
     /// An operator had the task answered anew.
     pub const REPLAYED: &str = "replayed";
+    /// Another turn of the session had begun when this one's came, which was to be the only one.
+    pub const SESSION_BUSY: &str = "session_busy";
     /// The user's budget of the day was used up before the task's turn came.
     pub const BUDGET_EXHAUSTED: &str = "budget_exhausted";
 }

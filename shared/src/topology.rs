@@ -13,6 +13,9 @@ pub const REPLIES: Topic = Topic("parlance-replies");
 /// What llm-worker asks of itself between turns: summaries and headings.
 pub const MEMORY: Topic = Topic("parlance-memory");
 
+/// What persist-worker asks of itself once an end is on record: to tell a webhook of it.
+pub const WEBHOOK_DUE: Topic = Topic("parlance-webhooks");
+
 /// llm-worker's view of [`REQUESTS`].
 pub const LLM_WORKER: Subscription = Subscription {
     name: "llm-worker",
@@ -39,8 +42,18 @@ pub const PERSIST_REQUESTS: Subscription = Subscription { name: "persist-request
 /// persist-worker's view of [`REPLIES`].
 pub const PERSIST_REPLIES: Subscription = Subscription { name: "persist-replies", topic: REPLIES, ..PERSIST };
 
+/// persist-worker's view of [`WEBHOOK_DUE`].
+pub const WEBHOOKS: Subscription = Subscription {
+    name: "webhooks",
+    topic: WEBHOOK_DUE,
+    lease: Duration::from_secs(30),
+    retry_min: Duration::from_secs(1),
+    retry_max: Duration::from_secs(3600),
+    max_unanswered: 10,
+};
+
 /// All subscriptions.
-pub const ALL: [Subscription; 4] = [LLM_WORKER, LLM_MEMORY, PERSIST_REQUESTS, PERSIST_REPLIES];
+pub const ALL: [Subscription; 5] = [LLM_WORKER, LLM_MEMORY, PERSIST_REQUESTS, PERSIST_REPLIES, WEBHOOKS];
 
 const PERSIST: Subscription = Subscription {
     name: "",

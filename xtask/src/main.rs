@@ -1,10 +1,12 @@
-//! The project's habits: `cargo xtask test`, `lint`, `bench`, `services`, `sqlx`. Needs Rust; the components that
+//! The project's habits: `cargo xtask test`, `lint`, `bench`, `services`, `clients`, `sqlx`. Needs Rust; the components that
 //! tests are run against are found, or named when they are missing.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to a person")]
 
 mod bench;
+mod clients;
 mod deny;
+mod hash;
 mod lint;
 mod services;
 mod sqlx;
@@ -23,11 +25,12 @@ usage: cargo xtask <habit>
 
   test [cargo test's arguments]   start the services, build the programs, then run every test
   lint                            format, clippy, dependencies, prepared queries
-  bench [names]                   measure speeds: first-token, fallback, memory, throughput, subscribers, start, recovery
+  bench [names]                   measure speeds: first-token, fallback, memory, throughput, overload, subscribers, start, recovery
   bench crash [--conversations N] [--turns N] [--kills N] [--seed N]
                                   kill the server again and again, and check what everyone saw
   bench cloud… | crash-cloud      the same with services and processes of their own (starts the services)
   services up|status|down|kill    Postgres and Google's Pub/Sub emulator on private ports, for tests
+  clients                         install the clients that tests run, at fixed versions, and print where they are
   sqlx [--check]                  write .sqlx anew from the migrations and the queries (--check: compare only)";
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         ("lint", []) => lint::run(&workspace),
         ("bench", rest) => bench::run(&workspace, rest),
         ("services", rest) => services::run(&workspace, rest),
+        ("clients", []) => clients::run(&workspace),
         ("sqlx", []) => sqlx::prepare(&workspace),
         ("sqlx", [flag]) if flag == "--check" => sqlx::check(&workspace).into(),
         _ => Err(USAGE.to_owned()),

@@ -89,15 +89,15 @@ pub(crate) struct Part {
     /// What it is, with its version and where it came from.
     pub(crate) what: String,
     /// Variables for tests.
-    variables: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
     /// It was not there before.
     is_fresh: bool,
 }
 
-#[cfg(test)]
 impl Part {
-    pub(crate) fn for_tests(what: &str) -> Self {
-        Self { address: String::new(), what: what.to_owned(), variables: Vec::new(), is_fresh: false }
+    /// One that is found and not started.
+    pub(crate) fn of(address: String, what: String, variables: Vec<(&'static str, String)>) -> Self {
+        Self { address, what, variables, is_fresh: false }
     }
 }
 

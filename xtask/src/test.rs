@@ -1,4 +1,4 @@
-//! `cargo xtask test`: starts the components that suites need, builds the programs that tests run as black boxes, runs
+//! `cargo xtask test`: starts the components that suites need, installs the clients that they run, builds the programs that tests run as black boxes, runs
 //! every test, and says how many ran and which adapters were tested against what.
 
 mod against;
@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Outcome, services,
+    Outcome, clients, services,
     workspace::{self, Workspace, shown},
 };
 
@@ -28,6 +28,7 @@ struct Totals {
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let services = services::ensure(workspace, &services::Name::ALL)?;
+    let clients = clients::ensure(workspace)?;
     build(workspace)?;
     let programs = workspace.target.join("debug");
     let mut test = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
@@ -37,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         .env("PARLANCE_MOCK_LLM_BIN", programs.join("parlance-mock-llm"))
         .stdout(Stdio::piped());
     services.tell(&mut test);
+    clients.tell(&mut test);
     let shown = shown(&test);
     eprintln!("+ {shown}");
     let mut child = test.spawn().map_err(|error| format!("{shown}: {error}"))?;
@@ -47,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         totals.add(&line);
     }
     let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
-    println!("\n{}", against::report(&services, !arguments.is_empty()));
+    println!("\n{}", against::report(&services, &clients, !arguments.is_empty()));
     println!(
         "{} tests passed, {} failed, {} ignored, in {} test programs",
         totals.passed, totals.failed, totals.ignored, totals.programs

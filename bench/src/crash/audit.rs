@@ -9,6 +9,7 @@ use super::{
     conversation::{Told, ToldTurn},
     findings::{Finding, Flaw},
     follower::resume,
+    memory::audit_memory,
     messages::judge_messages,
     plan::End,
     world::{Call, World, read},
@@ -32,6 +33,11 @@ pub async fn audit(world: &World, asked: &Asked, told: &Told) {
         && let Err(finding) = audit_messages(world, session, &told.turns).await
     {
         world.findings.add(finding.at(format!("messages of {session}")));
+    }
+    if let Some(session) = &told.session
+        && let Err(finding) = audit_memory(world, session, &told.turns).await
+    {
+        world.findings.add(finding.at(format!("memory of {session}")));
     }
 }
 

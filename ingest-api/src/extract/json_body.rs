@@ -37,7 +37,8 @@ impl<T: RequestBody> FromRequest<Arc<ApiState>> for JsonBody<T> {
             let detail = "the body must be JSON and say so.";
             return Err(Problem::with_field("Content-Type", Code::UnsupportedMediaType, detail, &["application/json"]));
         }
-        let bytes = read_body(body, &parts.headers, &state.limits).await?;
+        let mut room = state.door.limits.bodies.enter();
+        let bytes = read_body(body, &parts.headers, &state.limits, &mut room).await?;
         parse(&bytes).map(Self)
     }
 }

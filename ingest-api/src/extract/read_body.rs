@@ -9,17 +9,26 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use crate::{
+    limits::{Taken, overloaded},
     problem::{Code, Problem},
     state::Limits,
 };
 
 /// Of a body that is too long, this much is still taken, so that its sender, busy with sending, lives to read the answer.
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+/// Room that a body is given before any of it has come.
+const FIRST_BYTES: usize = 16 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Bytes, Problem> {
+pub(super) async fn read_body(
+    mut body: Body,
+    headers: &HeaderMap,
+    limits: &Limits,
+    room: &mut Taken<'_>,
+) -> Result<Bytes, Problem> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let read = match tokio::time::timeout(limits.body_timeout, collect(&mut body, limits.body_bytes, announced)).await {
+    let collecting = collect(&mut body, limits.body_bytes, announced, room);
+    let read = match tokio::time::timeout(limits.body_timeout, collecting).await {
         Ok(read) => read?,
         Err(_) => {
             let detail = format!("The body was not complete within {:?}.", limits.body_timeout);
@@ -37,16 +46,25 @@ pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limi
 }
 
 /// The whole body; `None` when it is longer than `limit`.
-async fn collect(body: &mut Body, limit: usize, announced: usize) -> Result<Option<Bytes>, Problem> {
+async fn collect(
+    body: &mut Body,
+    limit: usize,
+    announced: usize,
+    room: &mut Taken<'_>,
+) -> Result<Option<Bytes>, Problem> {
     if announced > limit {
         return Ok(None);
     }
-    let mut bytes = BytesMut::with_capacity(announced);
+    // What is announced need never come.
+    let mut bytes = BytesMut::with_capacity(announced.min(FIRST_BYTES));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::new(Code::InvalidJson, format!("The body broke off: {error}.")))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > limit {
             return Ok(None);
+        }
+        if !room.grow(data.len()) {
+            return Err(overloaded());
         }
         bytes.extend_from_slice(&data);
     }

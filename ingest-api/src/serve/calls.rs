@@ -15,6 +15,7 @@ use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt as _;
 
 use super::client_io::ClientIo;
+use crate::limits::Peer;
 
 /// Put into an answer's extensions when it may last for minutes and be silent for most of them.
 #[derive(Clone, Copy)]
@@ -52,11 +53,12 @@ impl Handoff {
 pub(super) struct Calls {
     router: Router,
     handoff: Arc<Handoff>,
+    peer: Peer,
 }
 
 impl Calls {
-    pub(super) fn new(router: Router, handoff: Arc<Handoff>) -> Self {
-        Self { router, handoff }
+    pub(super) fn new(router: Router, handoff: Arc<Handoff>, peer: Peer) -> Self {
+        Self { router, handoff, peer }
     }
 }
 
@@ -65,7 +67,8 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         let (router, handoff) = (self.router.clone(), self.handoff.clone());
         let plain =
             request.method() == Method::GET && request.version() == Version::HTTP_11 && request.body().is_end_stream();

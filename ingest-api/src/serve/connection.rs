@@ -13,6 +13,7 @@ use std::{
 };
 
 use axum::{Router, response::IntoResponse as _};
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parlance_shared::{Clock, Lifecycle};
@@ -25,6 +26,7 @@ use super::{
     long_answer,
 };
 use crate::{
+    limits::Peer,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -42,13 +44,14 @@ pub(super) struct Connections {
     lifecycle: Lifecycle,
     clock: Clock,
     write_stall: Duration,
+    state: Arc<ApiState>,
 }
 
 /// How hyper's part of a connection ended.
 enum Http {
     Over,
-    /// The client did not finish the head of its request in time.
-    Late(ClientIo),
+    /// What came is no request, or not a whole one in time.
+    Refused(ClientIo, Problem),
     /// A long answer is ours to write.
     Handed(ClientIo, LongAnswer),
 }
@@ -63,11 +66,11 @@ impl Connections {
             .max_buf_size(BUFFER_BYTES)
             .pipeline_flush(false);
         let (lifecycle, clock) = (state.lifecycle.clone(), state.clock.clone());
-        Self { http, router, lifecycle, clock, write_stall: state.limits.write_stall }
+        Self { http, router, lifecycle, clock, write_stall: state.limits.write_stall, state: state.clone() }
     }
 
     /// Serves until the client leaves or the process stops.
-    pub(super) async fn serve(self: Arc<Self>, socket: TcpStream) {
+    pub(super) async fn serve(self: Arc<Self>, socket: TcpStream, peer: Peer) {
         // A token must not wait for the one before it to be acknowledged.
         if let Err(error) = socket.set_nodelay(true) {
             debug!(%error, "the connection keeps Nagle's algorithm");
@@ -75,9 +78,9 @@ impl Connections {
         let mut io = ClientIo::new(socket, self.write_stall);
         loop {
             // Boxed, so that nothing of hyper is kept while a long answer is written.
-            io = match Box::pin(self.serve_http(io)).await {
+            io = match Box::pin(self.serve_http(io, peer)).await {
                 Http::Over => return,
-                Http::Late(io) => return self.tell_late(io).await,
+                Http::Refused(io, problem) => return self.tell(io, problem).await,
                 Http::Handed(mut io, answer) => {
                     let keeps = answer.keeps_connection && !self.lifecycle.stopping().is_cancelled();
                     let head = long_answer::head(&answer.response, &self.clock, keeps);
@@ -93,9 +96,9 @@ impl Connections {
         }
     }
 
-    async fn serve_http(&self, io: ClientIo) -> Http {
+    async fn serve_http(&self, io: ClientIo, peer: Peer) -> Http {
         let handoff = Arc::new(Handoff::new(&io));
-        let calls = Calls::new(self.router.clone(), handoff.clone());
+        let calls = Calls::new(self.router.clone(), handoff.clone(), peer);
         let mut serving = self.http.serve_connection(TokioIo::new(io), calls);
         let mut stopping = false;
         let ended = loop {
@@ -122,17 +125,20 @@ impl Connections {
                 let parts = serving.into_parts();
                 // Nothing was begun on a connection that was only kept open.
                 if error.is_timeout() && !parts.read_buf.is_empty() {
-                    Http::Late(parts.io.into_inner())
-                } else {
-                    Http::Over
+                    return Http::Refused(parts.io.into_inner(), late());
+                }
+                let mut io = parts.io.into_inner();
+                match io.take_withheld().map(malformed) {
+                    Some(problem) => Http::Refused(io, problem),
+                    None => Http::Over,
                 }
             }
         }
     }
 
-    async fn tell_late(&self, mut io: ClientIo) {
-        let answer = Problem::new(Code::RequestTimeout, "The request's line and headers were not complete in time.")
-            .into_response();
+    async fn tell(&self, mut io: ClientIo, problem: Problem) {
+        let mut answer = problem.into_response();
+        self.state.door.add_headers(answer.headers_mut());
         let head = long_answer::head(&answer, &self.clock, false);
         if let Some(Ok(())) = self.unless_cut(long_answer::write(&mut io, head, answer)).await {
             close(io).await;
@@ -163,6 +169,22 @@ fn poll_http(
         (Poll::Ready(ended), _) => Poll::Ready(ended.map(|()| None)),
         (Poll::Pending, Some(answer)) => Poll::Ready(Ok(Some(answer))),
         (Poll::Pending, None) => Poll::Pending,
+    }
+}
+
+fn late() -> Problem {
+    Problem::new(Code::RequestTimeout, "The request's line and headers were not complete in time.")
+}
+
+/// What hyper answers by a status alone.
+fn malformed(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::URI_TOO_LONG => Problem::new(Code::UriTooLong, "Use a shorter path and query."),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            let detail = format!("The request's line and headers may have {BUFFER_BYTES} bytes and 100 headers.");
+            Problem::new(Code::HeadersTooLarge, detail)
+        }
+        _ => Problem::new(Code::MalformedRequest, "The request's line, headers or length can't be understood."),
     }
 }
 

@@ -1,10 +1,10 @@
 //! A reply that is wanted anew, a message that is edited: what is published, what is refused, what is listed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use parlance_shared::{
-    MessageId, SessionId, TaskId, UserId,
+    Clock, MessageId, SessionId, TaskId, UserId,
     event::{MessageSubmitted, from_cloud_event},
     port::turns::{Checkpoint, CheckpointTurn, Summary, Turns as _, VersionedCheckpoint},
     task::Status,
@@ -223,6 +223,45 @@ async fn what_can_not_be_edited_is_told() {
     assert_eq!(edited.input.replaces.unwrap().task_id, second.task_id);
     tokio::time::timeout(Duration::from_secs(5), running.claim.cancelled.cancelled()).await.unwrap();
     app.assert_no_event().await;
+}
+
+/// Only what may have been accepted a moment ago is waited for.
+#[tokio::test]
+async fn an_edit_of_what_can_not_be_there_is_refused_at_once() {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let clock = Clock::manual(Clock::system().now());
+    let app = App::start_with(|state| {
+        state.clock = clock.clone();
+        state.limits.record_patience = PATIENCE;
+    })
+    .await;
+    let path = messages_of(&app);
+    let first = ask(&app, &path, &json!({"content": "one"})).await;
+    answer(&app, &first, Status::Completed, "one").await;
+    let keyed: MessageId = app.mint.derive(&app.user, "a key");
+    let made: MessageId = app.mint.mint(&app.user);
+    clock.advance(Duration::from_secs(61));
+    let began = Instant::now();
+    let edit = async |message: MessageId| app.post(&path, &json!({"content": "a", "edits": message})).await;
+    for old in [made, first.reply_message_id, app.mint.mint(&UserId::new("mallory"))] {
+        assert_eq!(edit(old).await.problem(404, "message_not_found")["field"], "edits");
+    }
+    assert!(began.elapsed() < PATIENCE, "it waited {:?}", began.elapsed());
+
+    // One that is old and recorded is found; one that is new, or may be, is waited for.
+    let edited = ask(&app, &path, &json!({"content": "1", "edits": first.message_id})).await;
+    answer(&app, &edited, Status::Completed, "I").await;
+    assert_eq!(edited.input.replaces.as_ref().unwrap().task_id, first.task_id);
+    let (late, ()) = tokio::join!(edit(keyed), async {
+        let mut message = edited.clone();
+        (message.message_id, message.task_id) = (keyed, app.mint.derive(&app.user, "a key"));
+        message.reply_message_id = app.mint.mint(&app.user);
+        message.input.replaces = None;
+        app.record(&message).await;
+    });
+    assert_eq!(late.status, 202, "it was found: {late:?}");
+    let replaces = submitted(&app).await.input.replaces;
+    assert_eq!(replaces.map(|replaced| replaced.task_id), Some(app.mint.derive(&app.user, "a key")));
 }
 
 /// What is known by the summary only can't be taken out of it again.

@@ -47,7 +47,7 @@ async fn everything_that_is_given_is_published_and_read_back() {
         tools: Some(tools),
         tool_choice: Some(json!("auto")),
         response_format: Some(json!({"type": "json_object"})),
-        replaces: None,
+        ..TurnInput::default()
     };
     assert_eq!(message.input, expected);
 

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod branches;
+mod chat;
 mod description;
+mod front_door;
 mod http_edges;
+mod identity;
 mod input;
 mod messages;
+mod responses;
 mod service;
 mod sessions;
 mod stopping;
@@ -14,4 +18,5 @@ mod strategies;
 mod stream;
 mod support;
 mod tasks;
+mod ui_chat;
 mod usage;

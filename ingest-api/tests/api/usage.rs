@@ -58,7 +58,7 @@ async fn usage_is_summed_up_by_day_session_and_model() {
     assert_eq!((&days["from"], &days["to"]), (&json!("2026-02-14T00:00:00Z"), &json!("2026-03-16T00:00:00Z")));
     assert_eq!((&days["group_by"], &days["next"]), (&json!("day"), &Value::Null));
     let group = |tasks: u64, cost: Value, unpriced: u64| {
-        json!({"tasks": tasks, "summaries": 0, "input_tokens": 3 * tasks, "output_tokens": 5 * tasks, "cached_tokens": 0,
+        json!({"tasks": tasks, "summaries": 0, "headings": 0, "input_tokens": 3 * tasks, "output_tokens": 5 * tasks, "cached_tokens": 0,
                "cost_micro_usd": cost, "unpriced": unpriced})
     };
     let without_times = |mut value: Value| {
@@ -116,7 +116,7 @@ async fn pages_of_usage_hold_each_group_once() {
 async fn nobody_elses_usage_is_seen() {
     let app = App::start().await;
     let task = answered(&app).await;
-    let event = ReplyCompleted { user_id: UserId::new("somebody else"), session_id: task.session_id.unwrap(), task };
+    let event = ReplyCompleted { user_id: UserId::new("somebody else"), session_id: task.session_id.unwrap(), task, webhook: None };
     app.store.record_reply_completed(&event).await.unwrap();
     let usage = app.get("/v1/usage?group_by=session").await.json();
     assert_eq!((&usage["data"], &usage["total"]["tasks"]), (&json!([]), &json!(0)));

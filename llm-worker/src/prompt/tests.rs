@@ -4,7 +4,7 @@ use parlance_shared::{
     event::Strategy,
     id_mint::IdMint,
     port::{
-        llm::PromptRole,
+        llm::{PromptMessage, PromptRole},
         turns::{CheckpointTurn, Summary},
     },
     settings::MemorySettings,
@@ -33,6 +33,7 @@ fn message(content: &str) -> MessageSubmitted {
         accepted_at: DateTime::UNIX_EPOCH,
         fingerprint: None,
         input: Default::default(),
+        looked_at: None,
     }
 }
 
@@ -150,4 +151,88 @@ fn what_the_provider_is_to_be_given_is_passed_on_and_counted() {
     assert_eq!(built.prompt.options.tools, asked.input.tools);
     assert_eq!(built.prompt.options.response_format, asked.input.response_format);
     assert!(built.record.tokens > 100, "{}", built.record.tokens);
+}
+
+fn told() -> Vec<PromptMessage> {
+    let text = PromptMessage::text;
+    vec![text(PromptRole::User, "one?"), text(PromptRole::Assistant, "one.")]
+}
+
+fn session() -> Checkpoint {
+    let window = turns(1..3, 10);
+    let summary = Some(summary_of(&window[0]));
+    Checkpoint { instructions: Some("Be brief.".to_owned()), summary, window, ..Checkpoint::default() }
+}
+
+#[test]
+fn a_history_stands_in_for_what_the_session_remembers_or_follows_it() {
+    let mut asked = message("two?");
+    asked.input.history = told();
+    let built = composed(8_192, &session(), &asked).unwrap();
+    assert_eq!(
+        lines(&built.prompt),
+        [
+            (PromptRole::System, "Be brief."),
+            (PromptRole::User, "one?"),
+            (PromptRole::Assistant, "one."),
+            (PromptRole::User, "two?"),
+        ]
+    );
+    assert!(built.record.summary_version.is_none() && built.record.turns.is_empty());
+
+    asked.input.history_follows = true;
+    let built = composed(8_192, &session(), &asked).unwrap();
+    assert_eq!((built.prompt.messages.len(), built.record.turns.len()), (1 + 2 + 4 + 2 + 1, 2));
+    assert_eq!(
+        lines(&built.prompt)[7..],
+        [(PromptRole::User, "one?"), (PromptRole::Assistant, "one."), (PromptRole::User, "two?"),]
+    );
+}
+
+#[test]
+fn a_client_that_brings_instructions_gets_exactly_those() {
+    let mut asked = message("hi");
+    asked.input.instructions = Some("  As I say. ".to_owned());
+    let built = composed(8_192, &session(), &asked).unwrap();
+    assert_eq!(lines(&built.prompt)[0], (PromptRole::System, "  As I say. "));
+    assert_eq!((built.prompt.messages.len(), built.record.template.as_str()), (1 + 2 + 4 + 1, "none"));
+    asked.input.instructions = Some(String::new());
+    assert_eq!(lines(&composed(8_192, &session(), &asked).unwrap().prompt)[0].0, PromptRole::User);
+
+    asked.input.instructions = None;
+    asked.input.history = vec![PromptMessage::text(PromptRole::System, "Mine.")];
+    let built = composed(8_192, &session(), &asked).unwrap();
+    assert_eq!(lines(&built.prompt), [(PromptRole::System, "Mine."), (PromptRole::User, "hi")]);
+}
+
+#[test]
+fn a_turn_is_remembered_with_its_history() {
+    let mut window = turns(1..3, 0);
+    window[0].input.history = told();
+    let built = composed(8_192, &Checkpoint { window, ..Checkpoint::default() }, &message("now")).unwrap();
+    let shown: Vec<_> = lines(&built.prompt).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(shown, ["one?", "one.", "1", "x", "2", "x", "now"]);
+}
+
+#[test]
+fn a_history_that_cannot_fit_is_refused_with_its_size_and_the_limit() {
+    let mut asked = message("two?");
+    asked.input.history = vec![PromptMessage::text(PromptRole::User, "y".repeat(6_000))];
+    let failure = composed(1_000, &Checkpoint::default(), &asked).unwrap_err();
+    assert_eq!(failure.code, codes::MESSAGE_TOO_LONG);
+    assert_eq!(
+        failure.sentence,
+        "The message is too long with the history that it came with: together they have about 2010 tokens, and this \
+         model can be sent 739 in this conversation."
+    );
+}
+
+#[test]
+fn parameters_and_the_limit_of_the_reply_are_passed_on() {
+    let mut asked = message("hi");
+    asked.input.parameters.insert("temperature".to_owned(), serde_json::json!(0.5));
+    asked.input.max_output_tokens = Some(9);
+    let built = composed(8_192, &Checkpoint::default(), &asked).unwrap();
+    assert_eq!(built.prompt.options.parameters, asked.input.parameters);
+    assert_eq!(built.prompt.options.max_output_tokens, Some(9));
 }

@@ -103,6 +103,8 @@ impl Change {
         let found = self.selection.at(&operator.clock)?.find(operator, |letter| Outcome::new(letter, planned)).await?;
         let replay = Replay::new(&who::operator(self.by.as_deref()), &operator.clock, true);
         let letters = if self.yes {
+            let count: usize = found.iter().map(|found| found.letters.len()).sum();
+            operator.note(self.by.as_deref(), kind.command(), Some(format!("{count} letters"))).await;
             changed(kind, found, &replay).await
         } else {
             found.into_iter().flat_map(|found| found.letters).collect()
@@ -150,6 +152,13 @@ impl Kind {
         match self {
             Self::Redrive => in_time(look.redrive(id, replay)).await,
             Self::Discard => in_time(look.discard(id)).await,
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Redrive => "dead-letters redrive",
+            Self::Discard => "dead-letters discard",
         }
     }
 

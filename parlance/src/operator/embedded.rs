@@ -2,14 +2,14 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use parlance_shared::{Clock, settings::Settings};
+use parlance_shared::{Clock, Lifecycle, key_mint::KeyMint, settings::Settings, webhook::WebhookMint};
 use parlance_sqlite::{
-    Database, DatabaseOptions, OpenError, SqliteBus, SqliteStore, SqliteUsers,
+    Database, DatabaseOptions, OpenError, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteUsers,
     migrations::{self, InspectError},
 };
 use tokio::time::Instant;
 
-use super::{Operator, socket::Remote};
+use super::{KeyMaker, Operator, socket::Remote};
 
 /// A process that starts has the folder for a moment before it serves the socket, and one that stops for a moment after.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,12 +25,22 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     loop {
         if let Some(remote) = Remote::find(folder).await {
             let remote = Arc::new(remote);
-            return Ok(Operator::new(remote.clone(), remote.clone(), remote, Clock::system()));
+            return Ok(Operator {
+                admin: remote.clone(),
+                store: remote.clone(),
+                users: remote.clone(),
+                keys: remote.clone(),
+                audit: remote.clone(),
+                key_maker: KeyMaker::Remote(remote),
+                clock: Clock::system(),
+                database: None,
+                lifecycle: Lifecycle::new(),
+            });
         }
         check(folder).await?;
         let options = DatabaseOptions { synchronous: settings.sqlite_synchronous, ..DatabaseOptions::new(folder) };
         match Database::open(options).await {
-            Ok(database) => return Ok(opened(database)),
+            Ok(database) => return Ok(opened(database, settings)),
             Err(OpenError::InUse { .. }) if Instant::now() < give_up => tokio::time::sleep(PAUSE).await,
             Err(OpenError::InUse { folder }) => {
                 return Err(format!(
@@ -43,11 +53,21 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     }
 }
 
-fn opened(database: Database) -> Operator {
-    let (bus, store) = (SqliteBus::new(database.clone()), SqliteStore::new(database.clone()));
-    let users = SqliteUsers::new(database.clone());
-    let clock = database.clock().clone();
-    Operator { database: Some(database), ..Operator::new(Arc::new(bus), Arc::new(store), Arc::new(users), clock) }
+fn opened(database: Database, settings: &Settings) -> Operator {
+    let secret = settings.id_secret.as_ref();
+    let mint = secret.map_or_else(|| database.key_mint(), |secret| KeyMint::new(secret.expose()));
+    let webhook_mint = secret.map_or_else(|| database.webhook_mint(), |secret| WebhookMint::new(secret.expose()));
+    Operator {
+        admin: Arc::new(SqliteBus::new(database.clone())),
+        store: Arc::new(SqliteStore::new(database.clone())),
+        users: Arc::new(SqliteUsers::new(database.clone())),
+        keys: Arc::new(SqliteKeys::new(database.clone())),
+        audit: Arc::new(SqliteAudit::new(database.clone())),
+        key_maker: KeyMaker::Mint(mint, webhook_mint),
+        clock: database.clock().clone(),
+        database: Some(database),
+        lifecycle: Lifecycle::new(),
+    }
 }
 
 async fn check(folder: &Path) -> Result<(), String> {

@@ -3,8 +3,10 @@
 
 mod client;
 mod file;
+mod keys;
 mod protocol;
 mod server;
+mod webhooks;
 
 pub(super) use self::client::Remote;
-pub use self::server::serve;
+pub(crate) use self::server::{Embedded, serve};

@@ -31,6 +31,14 @@ pub(super) async fn republish(replay: &Replay, operator: &Operator) -> Result<bo
     let Range { since, until } = Range::of(replay.since, replay.until, &operator.clock).map_err(Stop::Usage)?;
     let filter = RequestFilter { since, until, session: replay.session, task: replay.task };
     let mark = Mark::new(&who::operator(replay.by.as_deref()), &operator.clock, replay.failed);
+    if replay.yes {
+        let target = match (replay.task, replay.session) {
+            (Some(task), _) => task.to_string(),
+            (None, Some(session)) => session.to_string(),
+            (None, None) => "stored requests".to_owned(),
+        };
+        operator.note(replay.by.as_deref(), "replay", Some(target)).await;
+    }
     let mut progress = Progress::new("looked at", None);
     let (mut sent, mut after, mut failures) = (Vec::new(), None, 0);
     loop {

@@ -53,6 +53,7 @@ pub(super) async fn seek(replay: &Replay, operator: &Operator) -> Result<bool, S
     for subscription in subscriptions(&replay.subscriptions) {
         let mut one = One { subscription: subscription.name, result: Fate::WouldBeSet, waiting: None, error: None };
         if replay.yes {
+            operator.note(replay.by.as_deref(), "replay --seek", Some(subscription.name.to_owned())).await;
             match in_time(operator.admin.seek(subscription, since)).await {
                 Ok(waiting) => (one.result, one.waiting) = (Fate::Set, waiting),
                 Err(error) => (one.result, one.error) = (Fate::Error, Some(error.to_string())),

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use parlance_shared::{UserId, port::users::UserCounts};
+use parlance_shared::{
+    UserId,
+    port::users::{UserCounts, user_key},
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -48,6 +51,7 @@ struct Report {
     running: u64,
     purged: bool,
     failed: usize,
+    keys_left: u64,
 }
 
 pub(super) async fn erase(operator: &Operator, user: &UserId, yes: bool, json: bool) -> Result<bool, Stop> {
@@ -60,9 +64,11 @@ pub(super) async fn erase(operator: &Operator, user: &UserId, yes: bool, json: b
         running: 0,
         purged: false,
         failed: 0,
+        keys_left: 0,
     };
     report.found.dead_letters = letters::find(operator, user, drop).await?.iter().map(|at| at.letters.len()).sum();
     if yes {
+        operator.note(None, "users erase", Some(format!("user {}", user_key(user)))).await;
         report.erase_all(operator, user).await?;
     }
     if json {
@@ -86,6 +92,7 @@ impl Report {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        self.keys_left = in_time(operator.users.count(user)).await?.keys;
         Ok(())
     }
 
@@ -123,15 +130,15 @@ impl Report {
     }
 
     fn is_done(&self) -> bool {
-        self.running == 0 && self.failed == 0 && self.purged
+        self.running == 0 && self.failed == 0 && self.purged && self.keys_left == 0
     }
 
     fn text(&self) -> String {
         let Found { counts, dead_letters } = &self.found;
-        let UserCounts { sessions, messages, tasks, summaries, branches, turns, checkpoints } = counts;
+        let UserCounts { sessions, messages, tasks, summaries, branches, turns, checkpoints, keys } = counts;
         let mut text = format!(
             "found {sessions} sessions, {messages} messages, {tasks} tasks, {summaries} summaries, {branches} branches, {turns} \
-             turns, {checkpoints} checkpoints, {dead_letters} dead letters\n"
+             turns, {checkpoints} checkpoints, {keys} keys, {dead_letters} dead letters\n"
         );
         if self.dry_run {
             text += "nothing was changed; add --yes to do it\n";
@@ -148,6 +155,12 @@ impl Report {
         }
         if self.failed > 0 {
             text += &format!("{} dead letters could not be discarded; erase again\n", self.failed);
+        }
+        if self.keys_left > 0 {
+            text += &format!(
+                "{} keys are left: a service's login may not delete them; erase again with the owner's\n",
+                self.keys_left
+            );
         }
         if !self.purged {
             text += "the database's files were in use and may hold traces; erase again\n";

@@ -115,10 +115,18 @@ async fn a_dead_provider_is_left_alone_until_one_probe_finds_it_well() {
         assert_eq!(answered_by(&n.to_string()).await, "fallback-1");
     }
     assert_eq!(world.mock.requests().len(), 2, "asked although its circuit is open");
+    let shown = |name: &str| format!("parlance_provider_circuit_open{{provider=\"{name} ");
+    let is_open = async |name: &str| {
+        let metrics = server.get("/metrics").await.body;
+        let sample = metrics.lines().find(|line| line.starts_with(&shown(name))).expect("no such circuit");
+        sample.ends_with(" 1")
+    };
+    assert_eq!((is_open("openai-compatible").await, is_open("fallback-1").await), (true, false));
     is_well.store(true, Ordering::SeqCst);
     eventually("a probe closes it", async || (answered_by("probe").await == "openai-compatible").then_some(())).await;
     assert_eq!(world.mock.requests().len(), 3, "one probe");
     assert_eq!(answered_by("closed").await, "openai-compatible");
+    assert!(!is_open("openai-compatible").await);
 }
 
 #[tokio::test]

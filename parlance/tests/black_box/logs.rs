@@ -50,6 +50,7 @@ fn production() -> World {
         .with("ENVIRONMENT", "production")
         .with("DB_TYPE", "sqlite")
         .with("HOST", "127.0.0.1")
+        .with("AUTH_API_KEYS", "on")
         .with("LOG_LEVEL", "trace")
         .with("LLM_API_KEY", KEY)
 }
@@ -83,7 +84,7 @@ fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
 #[tokio::test]
 async fn in_production_every_line_is_json_with_a_severity_a_time_and_a_message() {
     let world = production();
-    let server = world.start().await;
+    let server = world.start_known().await;
     converse(&server, None, QUESTION).await;
     server.get("/nothing-here").await.problem(404, "route_not_found");
     let ended = server.stop().await;
@@ -100,7 +101,7 @@ async fn in_production_every_line_is_json_with_a_severity_a_time_and_a_message()
 #[tokio::test]
 async fn every_line_of_a_turn_carries_its_call_its_task_and_its_session_from_the_post_to_the_record() {
     let world = production();
-    let server = world.start().await;
+    let server = world.start_known().await;
     let accepted = converse(&server, None, QUESTION).await;
     assert!(accepted.call.starts_with("call_"), "{accepted:?}");
     server.stream(&accepted.task, None).await.rest().await;
@@ -161,6 +162,8 @@ async fn a_warning_carries_the_ids_also_when_nothing_else_is_logged() {
     command.env("PORT", port.to_string());
     let server = Server::at(crate::support::Process::start(command), ([127, 0, 0, 1], port).into());
     eventually("the server answers", async || server.try_call(Method::GET, "/health/ready", None).await.ok()).await;
+    let key = world.key().await;
+    let server = server.known_by(&key);
     let accepted = server.say(None, "this is quoted").await;
     assert_eq!(server.ended(&accepted.task).await["status"], "failed");
     eventually("the failure is logged", async || (server.process.stdout.all().len() >= 2).then_some(())).await;
@@ -180,7 +183,7 @@ async fn at_trace_no_line_holds_what_was_said_or_a_secret() {
         let world = production().with("ENVIRONMENT", environment);
         let base_url = world.mock.base_url().replace("http://", &format!("http://user:{PASSWORD}@"));
         let world = world.with("LLM_BASE_URL", &base_url);
-        let server = world.start().await;
+        let server = world.start_known().await;
         let fields = json!({"heading": QUESTION, "instructions": QUESTION, "metadata": {"note": QUESTION}});
         let session = server.post("/v1/sessions", &fields).await.expect(201);
         let session = session["id"].as_str().unwrap();
@@ -206,7 +209,7 @@ async fn at_trace_no_line_holds_what_was_said_or_a_secret() {
 #[tokio::test]
 async fn in_development_logs_are_readable_lines_on_standard_error() {
     let world = World::new(telling());
-    let server = world.start().await;
+    let server = world.start_known().await;
     let accepted = converse(&server, None, QUESTION).await;
     tokio::time::timeout(
         Duration::from_secs(5),

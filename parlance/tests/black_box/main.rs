@@ -4,24 +4,31 @@
 //! is what only the whole process shows.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
+mod abuse;
 mod branches;
 mod cancel;
+mod chat_completions;
 mod crash;
 mod cursors;
 mod dead_letters;
+mod deleted_session;
 mod failures;
 mod fallback;
 mod full_disk;
 mod graceful_stop;
+mod keys;
 mod logs;
 mod memory;
 mod migrate;
 mod operator_socket;
 mod replay;
+mod responses;
 mod start_up;
 mod strategies;
 mod support;
 mod tools;
 mod turns_in_order;
+mod ui_chat;
 mod usage;
 mod users;
+mod webhooks;

@@ -20,19 +20,28 @@ fn remembering() -> World {
     World::new(Script::always(Behaviour::tokens(30))).with("SUMMARY_TRIGGER_TOKENS", TRIGGER)
 }
 
+/// Waits until all that was published is done, also what a turn asked of the memory.
+async fn until_quiet(world: &World) {
+    let mut folder = world.folder().await;
+    eventually("the bus is empty", async || {
+        (folder.number("SELECT count(*) FROM bus_deliveries").await == 0).then_some(())
+    })
+    .await;
+}
+
 /// Says things until the session has a summary of this version.
-async fn until_folded(server: &Server, session: &str, version: u64) -> Value {
+async fn until_folded(world: &World, server: &Server, session: &str, version: u64) -> Value {
     for turn in 0..60 {
         let path = format!("/v1/sessions/{session}/summary?version={version}");
         let said = server.say(Some(session), &format!("Let us go on with number {turn}, shall we?")).await;
         assert_eq!(server.ended(&said.task).await["status"], "completed");
+        // People read before they write; the fold is made meanwhile.
+        until_quiet(world).await;
         let answer = server.get(&path).await;
         if answer.status == 200 {
             return answer.expect(200);
         }
         assert_eq!(answer.expect(404)["code"], "summary_not_found");
-        // People read before they write; the fold is made meanwhile.
-        tokio::time::sleep(Duration::from_millis(30)).await;
     }
     panic!("the session was never folded");
 }
@@ -51,7 +60,7 @@ async fn older_turns_are_folded_and_the_model_still_knows_them() {
         (&json!("summary_not_found"), "application/problem+json")
     );
 
-    let summary = until_folded(&server, session, 1).await;
+    let summary = until_folded(&world, &server, session, 1).await;
     assert_eq!((&summary["session_id"], &summary["version"]), (&json!(session), &json!(1)));
     assert!(summary["text"].as_str().unwrap().contains("FACT harbour=Valparaiso"), "{summary}");
     assert!(summary["turns"].as_u64().unwrap() >= 1 && summary["tokens"].as_u64().unwrap() > 0, "{summary}");
@@ -75,7 +84,7 @@ async fn older_turns_are_folded_and_the_model_still_knows_them() {
     // What was folded stays folded in the next process, and is folded on from there.
     server.kill();
     let server = world.start().await;
-    let second = until_folded(&server, session, summary_version(&server, session).await + 1).await;
+    let second = until_folded(&world, &server, session, summary_version(&server, session).await + 1).await;
     assert!(second["text"].as_str().unwrap().contains("harbour=Valparaiso"), "{second}");
     assert_eq!(server.get(&format!("/v1/sessions/{session}/summary?version=1")).await.expect(200), summary);
     assert_eq!(

@@ -6,7 +6,7 @@ use parlance_mock_llm::Script;
 
 use crate::support::{Ended, Folder, Process, World, run};
 
-const ALL: usize = 7;
+const ALL: usize = 8;
 
 async fn migrate(action: &str, folder: &Path) -> Ended {
     run(&["migrate", action], &[("DATA_DIR", folder.to_str().unwrap())]).await
@@ -37,14 +37,14 @@ async fn a_missing_folder_is_only_made_by_init() {
     assert!(!folder.exists(), "looking made it");
 
     let init = printed(migrate("init", &folder).await);
-    assert_eq!(init, "created the database; applied 1, 2, 3, 4, 5, 6, 7: the schema is at version 7\n");
-    assert_eq!(printed(migrate("init", &folder).await), "nothing to apply: the schema is at version 7\n");
+    assert_eq!(init, "created the database; applied 1, 2, 3, 4, 5, 6, 7, 8: the schema is at version 8\n");
+    assert_eq!(printed(migrate("init", &folder).await), "nothing to apply: the schema is at version 8\n");
     let status = printed(migrate("status", &folder).await);
     assert!(status.ends_with(&format!("{ALL} applied, 0 pending\n")), "{status}");
     assert!(printed(migrate("validate", &folder).await).starts_with("valid"));
     let stats = printed(migrate("stats", &folder).await);
     let migrations = stats.lines().find(|line| line.starts_with("schema_migrations ")).unwrap();
-    assert_eq!(migrations.split_whitespace().nth(1), Some("7"), "{stats}");
+    assert_eq!(migrations.split_whitespace().nth(1), Some("8"), "{stats}");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_folder_behind_is_brought_up_to_date_and_keeps_what_it_has() {
     }
     folder.execute("DELETE FROM schema_migrations WHERE version >= 4").await;
     assert!(printed(migrate("status", place.path()).await).ends_with("3 applied, 4 pending\n"));
-    assert_eq!(printed(migrate("init", place.path()).await), "applied 4, 5, 6, 7: the schema is at version 7\n");
+    assert_eq!(printed(migrate("init", place.path()).await), "applied 4, 5, 6, 7, 8: the schema is at version 8\n");
     assert_eq!(folder.number("SELECT sum(length(id_secret)) FROM instance").await, secret);
     printed(migrate("validate", place.path()).await);
 }
@@ -109,7 +109,7 @@ async fn a_newer_database_can_be_looked_at_and_is_not_touched() {
     for action in ["validate", "init"] {
         let ended = migrate(action, place.path()).await;
         let sentence = ended.failed_with_a_sentence();
-        assert!(sentence.contains("schema version 77, this program knows up to 7"), "{action}: {sentence}");
+        assert!(sentence.contains("schema version 77, this program knows up to 8"), "{action}: {sentence}");
     }
     printed(migrate("stats", place.path()).await);
     assert_eq!(folder.number("SELECT count(*) FROM schema_migrations").await, i64::try_from(ALL + 1).unwrap());

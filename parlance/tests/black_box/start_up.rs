@@ -57,7 +57,7 @@ async fn every_wrong_setting_is_named_with_what_is_accepted_and_nothing_is_made(
 }
 
 #[tokio::test]
-async fn production_without_a_host_is_refused_by_the_name_host() {
+async fn production_without_identities_is_refused() {
     let place = Place::new();
     let data = place.data();
     for host in [None, Some("0.0.0.0"), Some("::")] {
@@ -65,7 +65,7 @@ async fn production_without_a_host_is_refused_by_the_name_host() {
         variables.extend(host.map(|host| ("HOST", host)));
         let ended = run(&[], &variables).await;
         let message = ended.refused(2);
-        assert!(message.contains("HOST: ") && message.contains("127.0.0.1"), "{message}");
+        assert!(message.contains("AUTH_API_KEYS: ") && message.contains("AUTH_OIDC"), "{message}");
         assert!(!data.exists());
     }
 }
@@ -76,7 +76,7 @@ async fn production_falls_back_to_nothing() {
     let data = place.data();
     let ended = run(&[], &[("ENVIRONMENT", "production"), ("HOST", "127.0.0.1"), ("DATA_DIR", text(&data))]).await;
     let message = ended.refused(2);
-    for name in ["DATABASE_URL: ", "LLM_BASE_URL: "] {
+    for name in ["DATABASE_URL: ", "LLM_BASE_URL: ", "AUTH_API_KEYS: "] {
         assert!(message.lines().any(|line| line.starts_with(name)), "{name} is not named: {message}");
     }
     assert!(!data.exists());
@@ -197,7 +197,8 @@ async fn a_closed_standard_output_or_error_keeps_nobody_from_serving() {
         let world = World::new(Script::default())
             .with("ENVIRONMENT", environment)
             .with("DB_TYPE", "sqlite")
-            .with("HOST", "127.0.0.1");
+            .with("HOST", "127.0.0.1")
+            .with("AUTH_API_KEYS", "on");
         // Bound and let go: the port is free, and known.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = world.command();
@@ -212,6 +213,8 @@ async fn a_closed_standard_output_or_error_keeps_nobody_from_serving() {
                 .filter(|answer| answer.status == 200)
         })
         .await;
+        let key = world.key().await;
+        let server = server.known_by(&key);
         let accepted = server.say(None, "anyone?").await;
         assert_eq!(server.ended(&accepted.task).await["status"], "completed");
         server.stop().await;

@@ -126,6 +126,11 @@ async fn the_same_prompt_is_asked_once_in_flight_and_after_but_only_if_that_is_w
     assert_eq!(three["usage"], json!({"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}));
     server.ended(&server.say(None, "another").await.task).await;
     assert_eq!(world.mock.requests().len(), 2);
+    let counted = async |outcome: &str| {
+        server.metric(&format!("parlance_reply_cache_requests_total{{outcome=\"{outcome}\"}}")).await
+    };
+    assert_eq!(counted("miss").await, 2.0);
+    assert_eq!(counted("hit").await + counted("joined").await, 2.0);
 
     let world = World::new(slow());
     let server = world.start().await;
@@ -146,4 +151,22 @@ async fn a_bad_table_of_prices_stops_the_start_with_entry_and_field() {
     for part in ["PRICES_FILE", "entry 1", "\"m\"", "\"output\""] {
         assert!(ended.stderr.contains(part), "{part}: {ended:?}");
     }
+}
+
+/// What a model took to find a heading is used like the rest, and is no task.
+#[tokio::test]
+async fn a_heading_is_used_too() {
+    let world = with_prices(World::new(Script::always(Behaviour::tokens(30)))).with("HEADINGS", "on");
+    let server = world.start().await;
+    let first = server.say(None, "what is a harbour?").await;
+    let ended = server.ended(&first.task).await;
+    let total = eventually("the heading is in the record", async || {
+        let usage = server.get("/v1/usage").await.expect(200);
+        (usage["total"]["tasks"] == 1 && usage["total"]["headings"] == 1).then(|| usage["total"].clone())
+    })
+    .await;
+    let number = |value: &Value, name: &str| value[name].as_u64().unwrap();
+    let (input, output) = (number(&total, "input_tokens"), number(&total, "output_tokens"));
+    assert!(input > number(&ended["usage"], "input_tokens") && output > number(&ended["usage"], "output_tokens"));
+    assert_eq!((number(&total, "cost_micro_usd"), number(&total, "summaries")), (input + 3 * output, 0));
 }

@@ -15,11 +15,13 @@ use parlance_shared::{
         bus::{Bus, BusAdmin as _, DeadLetter, Subscription, Topic},
         store::{Lookup, Store},
     },
+    settings::WebhookSettings,
     task::{Status, Task, Timings, Usage},
     topology,
+    webhook::WebhookMint,
 };
 use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore};
-use persist_worker::PersistWorker;
+use persist_worker::{PersistWorker, Webhooks};
 use tempfile::TempDir;
 
 pub use parlance_conformance::{running::Running, wait::eventually};
@@ -31,6 +33,7 @@ pub struct World {
     pub bus: Arc<SqliteBus>,
     pub store: Arc<SqliteStore>,
     pub metrics: Arc<Metrics>,
+    pub webhooks: WebhookSettings,
     _folder: TempDir,
 }
 
@@ -41,6 +44,7 @@ impl World {
         let bus = SqliteBus::new(database.clone());
         bus.ensure(&topology::ALL).await.unwrap();
         Self {
+            webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
             user: UserId::new("alice"),
             clock: Clock::system(),
             mint: database.id_mint(),
@@ -55,9 +59,19 @@ impl World {
         self.start_with(self.store.clone())
     }
 
+    /// One without the secret that signs webhooks.
+    pub fn start_unsigned(&self) -> Running {
+        self.start_signing(self.store.clone(), None)
+    }
+
     pub fn start_with(&self, store: Arc<dyn Store>) -> Running {
+        self.start_signing(store, Some(WebhookMint::new(&[7; 32])))
+    }
+
+    fn start_signing(&self, store: Arc<dyn Store>, mint: Option<WebhookMint>) -> Running {
         let lifecycle = Lifecycle::new();
         let worker = PersistWorker {
+            webhooks: Webhooks::new(self.webhooks, mint),
             bus: self.bus.clone(),
             store,
             clock: self.clock.clone(),
@@ -82,7 +96,7 @@ impl World {
         task.reply.content = content.to_owned();
         task.usage = Usage { input_tokens: Some(3), output_tokens: Some(5), cached_tokens: None };
         task.timings = Timings::from_instants(Some(to.accepted_at), at, at, at);
-        ReplyCompleted { user_id: to.user_id.clone(), session_id: to.session_id, task }
+        ReplyCompleted { user_id: to.user_id.clone(), session_id: to.session_id, task, webhook: None }
     }
 
     pub async fn publish<E: DomainEvent>(&self, topic: Topic, fact: &E) {

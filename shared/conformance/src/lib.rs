@@ -5,9 +5,11 @@
 //! ([`running`]), messages to them ([`message`]) and waiting ([`wait`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
+pub mod audit;
 pub mod bus;
 pub mod circuits;
 pub mod faulty;
+pub mod keys;
 pub mod message;
 pub mod running;
 pub mod store;

@@ -21,5 +21,6 @@ pub fn message(mint: &IdMint, clock: &Clock, user: &UserId, session_id: SessionI
         accepted_at: clock.now(),
         fingerprint: None,
         input: Default::default(),
+        looked_at: None,
     }
 }

@@ -1,5 +1,7 @@
 //! What every adapter of the turns and reply log ports keeps: claims, fences, ends, cancels, checkpoints, cursors.
 
+mod alone;
+mod deletion;
 mod harness;
 mod interrupts;
 mod log;
@@ -13,6 +15,8 @@ use parlance_shared::{
     task::Status,
 };
 
+pub use alone::*;
+pub use deletion::*;
 pub use harness::TurnsHarness;
 pub use interrupts::*;
 pub use log::*;

@@ -3,7 +3,8 @@
 //!
 //! Off unless it is set: a model that is asked twice may say two things, and whoever asks twice may want both. Whoever
 //! wants a reply anew sends a prompt without a [`scope`](parlance_shared::port::llm::PromptScope). Only whole replies are
-//! kept, in this process alone, and for no longer than was set.
+//! kept, in this process alone, and for no longer than was set, whether anybody asks or not: nobody tells the cache that a
+//! session was deleted or a user erased.
 //!
 //! A reply that is used again uses no tokens, and says so: zero in, out and cached. Of several readers of one request, the
 //! first that reaches its end is told what it used, so that it is paid for once.
@@ -20,9 +21,12 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parlance_shared::{
+    Lifecycle,
+    metrics::Metrics,
     port::llm::{Llm, LlmError, LlmStream, Prompt, ProviderInfo},
     settings::ReplyCacheSettings,
 };
+use tokio::{sync::Notify, time::sleep_until};
 use tracing::debug;
 
 use self::{
@@ -35,7 +39,12 @@ use self::{
 #[derive(Clone)]
 pub struct ReplyCache(Arc<Shared>);
 
-struct Shared(Mutex<State>);
+struct Shared {
+    state: Mutex<State>,
+    metrics: Arc<Metrics>,
+    /// Something is kept that was not.
+    put: Notify,
+}
 
 struct State {
     kept: Kept,
@@ -49,9 +58,18 @@ enum Found {
 }
 
 impl ReplyCache {
-    /// An empty one.
-    pub fn new(settings: ReplyCacheSettings) -> Self {
-        Self(Arc::new(Shared(Mutex::new(State { kept: Kept::new(settings), flights: HashMap::new() }))))
+    /// An empty one, for as long as the process takes work.
+    pub fn start(settings: ReplyCacheSettings, metrics: &Arc<Metrics>, lifecycle: &Lifecycle) -> Self {
+        let state = Mutex::new(State { kept: Kept::new(settings), flights: HashMap::new() });
+        let shared = Arc::new(Shared { state, metrics: Arc::clone(metrics), put: Notify::new() });
+        let (forgetting, stopping) = (Arc::clone(&shared), lifecycle.stopping().clone());
+        lifecycle.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = forgetting.forget_in_time() => {}
+            }
+        });
+        Self(shared)
     }
 
     /// The provider, asked only for what is not here.
@@ -70,21 +88,37 @@ pub fn with_reply_cache(llm: Arc<dyn Llm>, cache: Option<&ReplyCache>) -> Arc<dy
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is kept, or the request under way, or a new one.
     fn find(self: &Arc<Self>, key: Key, ask: impl FnOnce() -> LlmStream) -> Found {
         let mut state = self.lock();
+        let outcomes = &self.metrics.reply_cache_requests;
         if let Some(reply) = state.kept.get(&key) {
+            outcomes.inc("hit");
             return Found::Kept(reply);
         }
         if let Some(flight) = state.flights.get(&key).and_then(Weak::upgrade) {
+            outcomes.inc("joined");
             return Found::UnderWay(flight);
         }
+        outcomes.inc("miss");
         let flight = Arc::new(Flight::new(key, Arc::clone(self), ask()));
         state.flights.insert(key, Arc::downgrade(&flight));
         Found::UnderWay(flight)
+    }
+
+    /// Drops what has been kept for its time, when it has.
+    async fn forget_in_time(&self) {
+        loop {
+            let next = self.lock().kept.forget_expired();
+            match next {
+                // Whatever comes meanwhile is kept for longer.
+                Some(at) => sleep_until(at).await,
+                None => self.put.notified().await,
+            }
+        }
     }
 
     /// A request is over: the next one like it finds its reply, if that is whole, or asks again.
@@ -93,6 +127,7 @@ impl Shared {
         state.flights.remove(key);
         if let Some(reply) = reply {
             state.kept.put(*key, reply);
+            self.put.notify_one();
         }
     }
 
@@ -136,5 +171,32 @@ impl Llm for CachingLlm {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_nobody_asks_for_again_is_gone_in_time() {
+        let (metrics, lifecycle) = (Arc::new(Metrics::new()), Lifecycle::new());
+        let settings = ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 100_000 };
+        let cache = ReplyCache::start(settings, &metrics, &lifecycle);
+        let reply = || WholeReply { text: "said".to_owned(), calls: Vec::new(), model: None, finish_reason: None };
+        let bytes = || cache.0.lock().kept.bytes();
+        for round in 0..2 {
+            cache.0.landed(&[1; 32], Some(reply()));
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            cache.0.landed(&[2; 32], Some(reply()));
+            let both = bytes();
+            tokio::time::sleep(Duration::from_millis(30_001)).await;
+            assert_eq!(bytes(), both / 2, "round {round}: the first is gone");
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(bytes(), 0, "round {round}");
+        }
+        assert!(lifecycle.stop(Duration::from_secs(1), Duration::ZERO).await);
     }
 }

@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use parlance_llm::ReplyCache;
 use parlance_shared::{
-    UserId,
+    Lifecycle, UserId,
     content::ToolCall,
+    metrics::Metrics,
     port::llm::{
         Llm, LlmError, LlmErrorKind, LlmEvent, LlmStream, Prompt, PromptMessage, PromptRole, PromptScope, ProviderInfo,
     },
@@ -78,14 +79,17 @@ struct World {
     llm: Arc<dyn Llm>,
     scripted: Arc<Scripted>,
     requests: Mutex<mpsc::UnboundedReceiver<mpsc::UnboundedSender<Event>>>,
+    metrics: Arc<Metrics>,
 }
 
 impl World {
     fn new() -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let scripted = Arc::new(Scripted { asked: AtomicUsize::new(0), open: Arc::default(), requests: sender });
-        let cache = ReplyCache::new(ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 100_000 });
-        Self { llm: cache.over(scripted.clone()), scripted, requests: Mutex::new(requests) }
+        let metrics = Arc::new(Metrics::new());
+        let settings = ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 100_000 };
+        let cache = ReplyCache::start(settings, &metrics, &Lifecycle::new());
+        Self { llm: cache.over(scripted.clone()), scripted, requests: Mutex::new(requests), metrics }
     }
 
     fn asked(&self) -> usize {
@@ -165,6 +169,20 @@ async fn the_same_prompt_is_asked_once_and_used_again_without_tokens() {
     let again = world.ask("alice").await.unwrap().unwrap();
     let whole = [delta("one two"), LlmEvent::ToolCall(call), finished(NONE, "tool_calls")];
     assert_eq!((world.asked(), again), (1, whole.to_vec()));
+    let outcomes = ["miss", "hit", "joined"].map(|outcome| world.metrics.reply_cache_requests.get(outcome));
+    assert_eq!(outcomes, [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_is_shared_is_counted_as_such() {
+    let world = World::new();
+    let (one, two) = (world.ask("alice"), world.ask("alice"));
+    settle().await;
+    let request = world.request();
+    [delta("hi"), finished(USAGE, "stop")].into_iter().for_each(|event| request.send(Ok(event)).unwrap());
+    assert!(one.await.unwrap().is_ok() && two.await.unwrap().is_ok());
+    let outcomes = ["miss", "hit", "joined"].map(|outcome| world.metrics.reply_cache_requests.get(outcome));
+    assert_eq!(outcomes, [1, 0, 1]);
 }
 
 #[tokio::test]
@@ -309,7 +327,8 @@ async fn a_panic_is_not_for_ever() {
             Ok(futures_util::stream::iter([Ok(delta("hi")), Ok(finished(USAGE, "stop"))]).boxed())
         }
     }
-    let cache = ReplyCache::new(ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 100_000 });
+    let settings = ReplyCacheSettings { keep: Duration::from_secs(60), bytes: 100_000 };
+    let cache = ReplyCache::start(settings, &Arc::new(Metrics::new()), &Lifecycle::new());
     let llm = cache.over(Arc::new(Panicking(AtomicUsize::new(0))));
     let ask = || {
         let llm = Arc::clone(&llm);

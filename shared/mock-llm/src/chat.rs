@@ -39,6 +39,8 @@ pub(crate) struct ChatRequest {
     response_format: Option<Value>,
     #[serde(alias = "max_completion_tokens")]
     max_tokens: Option<u64>,
+    #[serde(flatten)]
+    parameters: serde_json::Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +117,7 @@ pub(crate) async fn post_chat_completions(
         tool_choice: request.tool_choice,
         response_format: request.response_format,
         max_tokens: request.max_tokens,
+        parameters: request.parameters,
         fault: behaviour.fault.map(|fault| fault.word().to_owned()),
         started_ms: 0,
         ended_ms: None,

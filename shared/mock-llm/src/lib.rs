@@ -33,6 +33,7 @@ mod script;
 mod server;
 mod stamp;
 mod streaming;
+mod webhook_receiver;
 mod wire;
 
 pub use self::{
@@ -43,4 +44,5 @@ pub use self::{
     script::{Incoming, Script},
     server::{MockLlm, run},
     stamp::{STAMP_DIGITS, STAMP_MARK, read_stamp},
+    webhook_receiver::{WebhookAnswer, WebhookDelivery, WebhookReceiver},
 };

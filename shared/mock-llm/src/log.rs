@@ -85,6 +85,9 @@ pub struct RequestRecord {
     /// The most tokens of the reply, by either name.
     #[serde(default)]
     pub max_tokens: Option<u64>,
+    /// All other members, as they came: `temperature` and the like.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub parameters: serde_json::Map<String, Value>,
     /// The fault that was played.
     pub fault: Option<String>,
     /// When the request was complete.

@@ -14,7 +14,7 @@ use parlance_shared::{
     circuits::LocalCircuits,
     port::{
         PortError,
-        circuits::{Admission, CircuitPolicy, Circuits},
+        circuits::{Admission, Circuits},
     },
 };
 use sqlx::PgConnection;
@@ -53,10 +53,11 @@ enum Change {
 }
 
 impl PostgresCircuits {
-    /// Starts with what the database knows; `turns` hears of news, so it must be a worker's.
-    pub fn start(turns: &PostgresTurns, lifecycle: &Lifecycle, policy: CircuitPolicy) -> Self {
+    /// Starts with what the database knows; `local` is what this process goes by, and `turns` hears of news, so it must be
+    /// a worker's.
+    pub fn start(turns: &PostgresTurns, lifecycle: &Lifecycle, local: LocalCircuits) -> Self {
         let (database, news) = turns.circuit_news();
-        let circuits = Self { local: Arc::new(LocalCircuits::new(policy)), outbox: Arc::default(), database };
+        let circuits = Self { local: Arc::new(local), outbox: Arc::default(), database };
         let keeper = Keeper {
             local: Arc::clone(&circuits.local),
             outbox: Arc::clone(&circuits.outbox),

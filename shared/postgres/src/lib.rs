@@ -4,10 +4,14 @@
 //! - [`PostgresStore`]: the durable record.
 //! - [`PostgresCircuits`]: which providers are not asked for a while.
 //! - [`PostgresTurns`]: claims, checkpoints and the reply log.
+//! - [`PostgresKeys`]: the keys that programs call with.
+//! - [`PostgresAudit`]: what operators did.
 //! - [`PostgresUsers`]: all that is stored of a user, for operators; sessions that have grown old.
 
+mod audit;
 mod circuits;
 mod database;
+mod keys;
 mod log;
 mod store;
 mod text;
@@ -15,8 +19,10 @@ mod turns;
 mod users;
 
 pub use self::{
+    audit::PostgresAudit,
     circuits::PostgresCircuits,
     database::{Database, SchemaError, migrations},
+    keys::PostgresKeys,
     log::{LogOptions, LogStats, Role},
     store::PostgresStore,
     turns::PostgresTurns,

@@ -20,8 +20,10 @@
 mod admission;
 mod branches;
 mod headings;
+mod hidden;
 mod message_submitted;
 mod messages;
+mod open_tasks;
 mod page_builder;
 mod reply_completed;
 mod requests;
@@ -36,6 +38,7 @@ pub(crate) mod values;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
     event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
@@ -149,6 +152,14 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn open_tasks(&self, user: &UserId, recent: &[TaskId], limit: u32) -> Result<Vec<TaskId>, PortError> {
+        self.database
+            .run(&(user, recent, limit), |connection, (user, recent, limit)| {
+                Box::pin(open_tasks::list(connection, user, recent, *limit))
+            })
+            .await
+    }
+
     async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
         self.database
             .run(&(user, session, turn), |connection, (user, session, turn)| {
@@ -173,6 +184,18 @@ impl Store for PostgresStore {
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         self.database
             .run(&(user, task), |connection, (user, task)| Box::pin(tasks::find(connection, user, *task)))
+            .await
+    }
+
+    async fn hide_response(&self, user: &UserId, task: TaskId, at: DateTime<Utc>) -> Result<(), PortError> {
+        self.database
+            .run(&(user, task, at), |connection, (user, task, at)| Box::pin(hidden::hide(connection, user, *task, *at)))
+            .await
+    }
+
+    async fn response_is_hidden(&self, user: &UserId, task: TaskId) -> Result<bool, PortError> {
+        self.database
+            .run(&(user, task), |connection, (user, task)| Box::pin(hidden::is_hidden(connection, user, *task)))
             .await
     }
 

@@ -3,6 +3,7 @@
 //! Leases run by the database's clock. The fence is the pair (attempt, worker) in the task's row: each write of a worker
 //! names both. Who works, and what it says, is told to readers through the log (`log.rs`).
 
+mod alone;
 mod cancel;
 mod checkpoint;
 mod claim;
@@ -192,6 +193,10 @@ impl Turns for PostgresTurns {
         checkpoint: Option<VersionedCheckpoint>,
     ) -> Result<Task, ClaimError> {
         finish::finish(self, self.worker()?, claim, end, checkpoint).await
+    }
+
+    async fn is_too_many(&self, claim: &Claim, looked_at: DateTime<Utc>) -> Result<bool, PortError> {
+        alone::is_too_many(self, claim, looked_at).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), PortError> {

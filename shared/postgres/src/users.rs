@@ -15,13 +15,14 @@ use parlance_shared::{
     UserId,
     port::{
         PortError,
+        audit::Audit as _,
         users::{EraseStep, ExportPage, ExportPosition, Retention, UserAdmin, UserCounts, user_key},
     },
 };
 use sqlx::PgConnection;
 
 pub(crate) use self::marks::is_erased;
-use crate::{Database, text::to_sql};
+use crate::{Database, PostgresAudit, text::to_sql};
 
 /// The operators' side of a database's users.
 #[derive(Clone, Debug)]
@@ -73,6 +74,10 @@ impl Retention for PostgresUsers {
 
     async fn forget_erased(&self, before: DateTime<Utc>) -> Result<(), PortError> {
         self.database.run(&before, |connection, before| Box::pin(marks::forget(connection, *before))).await
+    }
+
+    async fn forget_audit(&self, before: DateTime<Utc>) -> Result<(), PortError> {
+        PostgresAudit::new(self.database.clone()).forget(before).await
     }
 }
 

@@ -17,6 +17,7 @@ use parlance_conformance::{
 use parlance_postgres::{Database, LogOptions, PostgresCircuits, PostgresTurns, Role};
 use parlance_shared::{
     Clock, Lifecycle,
+    circuits::LocalCircuits,
     port::circuits::{Admission, Circuits},
     settings::PostgresSettings,
 };
@@ -34,7 +35,7 @@ fn worker(settings: &PostgresSettings) -> Arc<dyn Circuits> {
     let lifecycle = Lifecycle::new();
     let database = Database::new(settings.clone(), Clock::system());
     let turns = PostgresTurns::start(database, &lifecycle, LogOptions::new(Role::Worker));
-    Arc::new(PostgresCircuits::start(&turns, &lifecycle, POLICY))
+    Arc::new(PostgresCircuits::start(&turns, &lifecycle, LocalCircuits::new(POLICY)))
 }
 
 macro_rules! conforms {

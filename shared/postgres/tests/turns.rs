@@ -122,10 +122,15 @@ mod one_process {
     an_interrupt_counts_once
     an_interrupt_leaves_reopened_turns_alone
     an_interrupt_is_the_owners
+    of_turns_accepted_at_once_the_first_claimed_stays
+    a_later_turn_makes_none_too_many
+    a_refused_turn_is_not_reopened
     earlier_text_is_handed_on
         checkpoints_are_compared_and_swapped
         tenants_are_apart
         a_deleted_session_stays_deleted
+        a_deletion_ends_the_streams_that_are_open
+        a_deletion_ends_the_stream_of_a_task_that_waits
         a_running_task_shows_its_text_so_far
         a_failed_task_is_reopened_once_by_each_replay
         an_earlier_replay_reopens_nothing_again
@@ -150,6 +155,8 @@ mod worker_and_reader_apart {
     suite! { true:
         a_lost_lease_is_fenced
         tenants_are_apart
+        a_deletion_ends_the_streams_that_are_open
+        a_deletion_ends_the_stream_of_a_task_that_waits
         a_reopened_task_resets_its_readers
         a_reader_sees_a_task_from_queued_to_done
         calls_of_tools_resume_exactly

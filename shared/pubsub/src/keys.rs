@@ -7,12 +7,19 @@
 //!
 //! Pub/Sub may deliver a message that is held: the second hold on it is kept beside the first, the message comes once.
 
+mod awaited;
+mod first;
+mod rules;
+
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use self::awaited::{AWAITED, Awaited};
+pub(crate) use self::rules::Rules;
 
 /// The hold on a message.
 pub(crate) trait Hold {
@@ -20,19 +27,6 @@ pub(crate) trait Hold {
     fn ack(self);
     /// Somebody should have it, soon.
     fn nack(self);
-}
-
-/// What does not change while a consumer runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// A message that is out so long without an extension is lost by its holder.
-    pub(crate) lease: Duration,
-    pub(crate) retry_min: Duration,
-    pub(crate) retry_max: Duration,
-    /// Messages of a key beyond these are given back.
-    pub(crate) per_key: usize,
-    /// Messages that may be out at a time.
-    pub(crate) max_out: usize,
 }
 
 /// A consumer's answer.
@@ -63,12 +57,6 @@ pub(crate) struct Out<M> {
     pub(crate) unanswered: u32,
 }
 
-/// How long the next of what was given back is waited for.
-const AWAITED: Duration = Duration::from_secs(10);
-/// Nobody means a longer one.
-const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Of one key; beyond, the order is the bus's.
-const MOST_AWAITED: usize = 20_000;
 /// Holds on one message; of more, the oldest is surely void.
 const HOLDS: usize = 4;
 
@@ -88,57 +76,6 @@ struct Key<M, H> {
     items: VecDeque<Item<M, H>>,
     first: First,
     awaited: Awaited,
-}
-
-/// The ids of what was given back and has not come again, in order, and until when it is waited for: another consumer may
-/// have got it.
-#[derive(Default)]
-struct Awaited {
-    order: VecDeque<String>,
-    ids: HashSet<String>,
-    until: Option<Instant>,
-}
-
-impl Awaited {
-    fn is_over(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| until <= now)
-    }
-
-    /// Whether a message that arrives is not the next one. If so it is awaited, too.
-    fn puts_off(&mut self, id: &str, now: Instant) -> bool {
-        if self.is_over(now) {
-            self.forget();
-        }
-        match self.order.front() {
-            None => false,
-            Some(next) if next == id => false,
-            Some(_) => {
-                self.await_it(id);
-                true
-            }
-        }
-    }
-
-    fn await_it(&mut self, id: &str) {
-        if self.order.len() < MOST_AWAITED && self.ids.insert(id.to_owned()) {
-            self.order.push_back(id.to_owned());
-        }
-    }
-
-    /// The next one came: the bus is delivering to us again.
-    fn came(&mut self, now: Instant) {
-        if let Some(id) = self.order.pop_front() {
-            self.ids.remove(&id);
-            self.until = Some(now + AWAITED);
-        }
-        if self.order.is_empty() {
-            self.forget();
-        }
-    }
-
-    fn forget(&mut self) {
-        *self = Self::default();
-    }
 }
 
 /// What the first message of a key does.
@@ -307,100 +244,6 @@ impl<M: Clone, H: Hold> Keys<M, H> {
         all.iter().for_each(|key| self.give_back(key, now));
         self.out = 0;
     }
-
-    fn wake(&mut self, now: Instant) {
-        while let Some((at, key)) = self.wakes.pop_first() {
-            if at > now {
-                self.wakes.insert((at, key));
-                return;
-            }
-            let Some(of_key) = self.keys.get_mut(&key) else { continue };
-            match of_key.first {
-                First::Waits { until } if until <= now => {
-                    of_key.first = First::Ready;
-                    self.ready.push_back(key);
-                }
-                First::Out { until, .. } if until <= now => {
-                    self.out -= 1;
-                    if self.closed {
-                        self.give_back(&key, now);
-                    } else {
-                        self.first_was_lost(&key);
-                    }
-                }
-                _ => {
-                    if of_key.awaited.is_over(now) {
-                        of_key.awaited.forget();
-                    } else if let Some(until) = of_key.awaited.until {
-                        self.wakes.insert((until, key.clone()));
-                    }
-                    self.forget_if_empty(&key);
-                }
-            }
-        }
-    }
-
-    /// It comes again at once.
-    fn first_was_lost(&mut self, key: &str) {
-        let Some(of_key) = self.keys.get_mut(key) else { return };
-        if let Some(item) = of_key.items.front_mut() {
-            item.attempt = item.attempt.saturating_add(1);
-            item.unanswered = item.unanswered.saturating_add(1);
-        }
-        of_key.first = First::Ready;
-        self.ready.push_back(key.to_owned());
-    }
-
-    fn first_waits(&mut self, key: &str, wait: Duration, now: Instant) {
-        let wait = wait.min(LONGEST_WAIT);
-        let Some(of_key) = self.keys.get_mut(key) else { return };
-        if wait.is_zero() {
-            of_key.first = First::Ready;
-            self.ready.push_back(key.to_owned());
-        } else {
-            of_key.first = First::Waits { until: now + wait };
-            self.wakes.insert((now + wait, key.to_owned()));
-        }
-    }
-
-    /// The one that was published first goes first. Later ones never do: nobody has begun with the one before them.
-    fn first_goes_behind(&mut self, key: &str, wait: Duration, now: Instant) {
-        let Some(of_key) = self.keys.get_mut(key) else { return };
-        if let Some(item) = of_key.items.front_mut() {
-            item.unanswered = 0;
-            item.attempt = item.attempt.saturating_add(1);
-            item.is_behind = true;
-        }
-        of_key.sort();
-        let is_first = of_key.items.front().is_some_and(|item| item.is_behind);
-        let wait = if is_first { wait } else { Duration::ZERO };
-        self.first_waits(key, wait, now);
-    }
-
-    fn give_back(&mut self, key: &str, now: Instant) {
-        let Some(of_key) = self.keys.get_mut(key) else { return };
-        of_key.first = First::Ready;
-        if !of_key.items.is_empty() {
-            // These are before any that are awaited already.
-            let before = std::mem::take(&mut of_key.awaited).order;
-            of_key.items.iter().for_each(|item| of_key.awaited.await_it(&item.id));
-            before.iter().for_each(|id| of_key.awaited.await_it(id));
-            of_key.awaited.until = Some(now + AWAITED);
-            self.wakes.insert((now + AWAITED, key.to_owned()));
-        }
-        for hold in of_key.items.drain(..).flat_map(|item| item.holds) {
-            hold.nack();
-        }
-        if self.closed {
-            self.keys.remove(key);
-        }
-    }
-
-    fn forget_if_empty(&mut self, key: &str) {
-        if self.keys.get(key).is_some_and(|of_key| of_key.items.is_empty() && of_key.awaited.order.is_empty()) {
-            self.keys.remove(key);
-        }
-    }
 }
 
 impl<M, H> Key<M, H> {
@@ -411,17 +254,6 @@ impl<M, H> Key<M, H> {
 
     fn is_out(&self, token: u64) -> bool {
         matches!(self.first, First::Out { token: current, .. } if current == token)
-    }
-}
-
-impl Rules {
-    /// Doubles from `retry_min` to `retry_max`, less up to a tenth by the message's id, so that messages which failed
-    /// together do not come back together.
-    fn backoff(&self, attempt: u32, id: &str) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(31);
-        let whole = self.retry_min.saturating_mul(1 << doublings).min(self.retry_max);
-        let spread = id.bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
-        whole - whole.mul_f64(f64::from(spread) / 2560.0)
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod endpoint;
 mod formats;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod get_health;
 mod get_metrics;
 mod get_ready;
@@ -23,8 +25,10 @@ mod unreadable;
 mod work;
 mod worker_http;
 
+pub use parlance_oidc::{GOOGLE_JWKS_URL, KeyPolicy};
+
 pub use self::{
-    oidc::{GOOGLE_JWKS_URL, KeyPolicy, OidcSettings, OidcVerifier, Verification},
+    oidc::{OidcSettings, OidcVerifier, Verification},
     serve::serve,
     worker_http::{Limits, NotReady, Push, ReadyCheck, WorkerHttp},
 };

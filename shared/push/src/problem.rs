@@ -105,6 +105,11 @@ impl Problem {
         problem
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.code.parts().0
+    }
+
     /// Codes of what is amiss.
     pub(crate) fn reasons(mut self, codes: Vec<&'static str>) -> Self {
         self.0.reasons = codes;

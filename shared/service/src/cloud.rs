@@ -3,16 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use parlance_postgres::{
-    Database, LogOptions, PostgresCircuits, PostgresStore, PostgresTurns, PostgresUsers, Role, SchemaError,
+    Database, LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers, Role, SchemaError,
 };
 use parlance_pubsub::{PubSubBus, PubSubOptions};
 use parlance_shared::{
     Clock, Lifecycle,
+    circuits::LocalCircuits,
     id_mint::IdMint,
-    port::{
-        bus::Bus as _,
-        circuits::{CircuitPolicy, Circuits},
-    },
+    key_mint::KeyMint,
+    port::{bus::Bus as _, circuits::Circuits},
     settings::{DatabaseSettings, PostgresSettings, PubSubSettings, Settings},
     topology,
 };
@@ -57,13 +56,32 @@ impl Cloud {
     }
 
     /// What the workers know of providers, for one that has these turns.
-    pub fn circuits(&self, turns: &PostgresTurns, policy: CircuitPolicy, lifecycle: &Lifecycle) -> Arc<dyn Circuits> {
-        Arc::new(PostgresCircuits::start(turns, lifecycle, policy))
+    pub fn circuits(&self, turns: &PostgresTurns, local: LocalCircuits, lifecycle: &Lifecycle) -> Arc<dyn Circuits> {
+        Arc::new(PostgresCircuits::start(turns, lifecycle, local))
     }
 
     /// What grows old.
     pub fn retention(&self) -> Arc<PostgresUsers> {
         Arc::new(PostgresUsers::new(self.database.clone()))
+    }
+
+    /// The keys that programs call with.
+    pub fn keys(&self) -> Arc<PostgresKeys> {
+        Arc::new(PostgresKeys::new(self.database.clone()))
+    }
+
+    /// What operators did.
+    pub fn audit(&self) -> Arc<PostgresAudit> {
+        Arc::new(PostgresAudit::new(self.database.clone()))
+    }
+
+    /// Recognises keys by the secret that all instances share.
+    ///
+    /// # Errors
+    /// Without `ID_SECRET`.
+    pub fn key_mint(&self, settings: &Settings) -> Result<KeyMint, StartError> {
+        let secret = settings.id_secret.as_ref().ok_or_else(|| missing("ID_SECRET"))?;
+        Ok(KeyMint::new(secret.expose()))
     }
 
     /// Makes and recognises ids by the secret that all instances share.

@@ -8,6 +8,15 @@ use tracing::warn;
 
 use crate::StartError;
 
+/// Files that a process needs for everything but its clients: databases, providers, the bus.
+const OTHER_FILES: u64 = 512;
+
+/// How many clients may be connected at once, as far as the limit of open files is concerned.
+pub fn most_connections() -> usize {
+    let files = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    usize::try_from(files.saturating_sub(OTHER_FILES).max(files / 2)).unwrap_or(usize::MAX)
+}
+
 /// Listens on `HOST` and `PORT`; gives the address with the port that was taken.
 ///
 /// # Errors

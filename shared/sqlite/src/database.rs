@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
 
-use parlance_shared::{Clock, id_mint::IdMint, port::PortError};
+use parlance_shared::{Clock, id_mint::IdMint, key_mint::KeyMint, port::PortError, webhook::WebhookMint};
 
 pub use self::open::{DatabaseOptions, OpenError};
 use self::{
@@ -89,6 +89,16 @@ impl Database {
     /// Makes and recognises this folder's ids.
     pub fn id_mint(&self) -> IdMint {
         IdMint::new(&self.id_secret, self.clock.clone())
+    }
+
+    /// Makes and recognises this folder's keys.
+    pub fn key_mint(&self) -> KeyMint {
+        KeyMint::new(&self.id_secret)
+    }
+
+    /// Makes the secrets that sign this folder's webhooks.
+    pub fn webhook_mint(&self) -> WebhookMint {
+        WebhookMint::new(&self.id_secret)
     }
 
     /// Commits what is queued and closes the file. Later calls fail.

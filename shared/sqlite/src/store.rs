@@ -14,7 +14,9 @@
 mod admission;
 mod branches;
 mod headings;
+mod hidden;
 mod messages;
+mod open_tasks;
 mod page_builder;
 pub(crate) mod record;
 mod requests;
@@ -28,6 +30,7 @@ pub(crate) mod values;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
     event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
@@ -136,7 +139,14 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Admission, PortError> {
         let mut connection = self.database.read().await?;
-        admission::find(&mut connection, user, session, recent, limit).await.map_err(port_error)
+        let looked_at = self.database.clock().now();
+        let known = admission::find(&mut connection, user, session, recent, limit).await.map_err(port_error)?;
+        Ok(Admission { looked_at: Some(looked_at), ..known })
+    }
+
+    async fn open_tasks(&self, user: &UserId, recent: &[TaskId], limit: u32) -> Result<Vec<TaskId>, PortError> {
+        let mut connection = self.database.read().await?;
+        open_tasks::list(&mut connection, user, recent, limit).await.map_err(port_error)
     }
 
     async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
@@ -157,6 +167,16 @@ impl Store for SqliteStore {
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         let mut connection = self.database.read().await?;
         tasks::find(&mut connection, user, task).await.map_err(port_error)
+    }
+
+    async fn hide_response(&self, user: &UserId, task: TaskId, at: DateTime<Utc>) -> Result<(), PortError> {
+        let user = user.clone();
+        self.database.write(async move |connection| hidden::hide(connection, &user, task, at).await).await
+    }
+
+    async fn response_is_hidden(&self, user: &UserId, task: TaskId) -> Result<bool, PortError> {
+        let mut connection = self.database.read().await?;
+        hidden::is_hidden(&mut connection, user, task).await.map_err(port_error)
     }
 
     async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError> {

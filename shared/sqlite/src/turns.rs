@@ -4,6 +4,7 @@
 //! Readers get text from memory the moment it is appended, so a client's cursor can be ahead of what is stored. That is
 //! safe: if the process dies, the attempt dies with it, and the next one has a new number and resets its readers.
 
+mod alone;
 mod cancel;
 mod checkpoint;
 mod claim;
@@ -87,6 +88,10 @@ impl Turns for SqliteTurns {
         checkpoint: Option<VersionedCheckpoint>,
     ) -> Result<Task, ClaimError> {
         finish::finish(self, claim.clone(), end, checkpoint).await
+    }
+
+    async fn is_too_many(&self, claim: &Claim, looked_at: DateTime<Utc>) -> Result<bool, PortError> {
+        alone::is_too_many(self, claim, looked_at).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), PortError> {

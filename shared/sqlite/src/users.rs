@@ -15,12 +15,13 @@ use parlance_shared::{
     UserId,
     port::{
         PortError,
+        audit::Audit as _,
         users::{EraseStep, ExportPage, ExportPosition, Retention, UserAdmin, UserCounts, user_key},
     },
 };
 
 pub(crate) use self::marks::is_erased;
-use crate::{Database, database::port_error, turns::Hub};
+use crate::{Database, SqliteAudit, database::port_error, turns::Hub};
 
 /// The operators' side of a data folder's users.
 #[derive(Clone)]
@@ -98,5 +99,9 @@ impl Retention for SqliteUsers {
     async fn forget_erased(&self, before: DateTime<Utc>) -> Result<(), PortError> {
         let before = before.timestamp_millis();
         self.database.write(async move |connection| marks::forget(connection, before).await).await
+    }
+
+    async fn forget_audit(&self, before: DateTime<Utc>) -> Result<(), PortError> {
+        SqliteAudit::new(self.database.clone()).forget(before).await
     }
 }

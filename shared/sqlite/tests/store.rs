@@ -63,8 +63,10 @@ conforms!(
     messages_are_listed_oldest_first,
     pages_of_messages_are_stable_while_others_come,
     a_branch_takes_the_place_of_what_it_covers,
+    a_refused_turn_stands_in_for_nothing,
     pages_of_a_branch_are_stable,
     a_turn_is_found_whole,
+    a_hidden_response_stays_hidden,
     long_texts_come_back_whole,
     text_of_any_script_comes_back_unchanged,
     a_deleted_session_was_used_all_the_same,
@@ -72,6 +74,7 @@ conforms!(
     pages_of_usage_hold_every_group_once,
     speed_and_patience_are_measured_where_they_are_known,
     usage_is_grouped_and_nobody_elses,
+    headings_count_and_are_no_summaries,
     usage_is_the_same_after_duplicates_and_replays,
     what_has_no_price_costs_an_unknown_amount,
 );
@@ -93,6 +96,7 @@ conforms_for_operators!(
     requests_are_given_back_whole,
     requests_say_where_their_tasks_stand,
     requests_are_found_by_session_task_and_time,
+    pages_of_requests_are_bounded_in_bytes,
     deleted_sessions_have_no_requests,
 );
 
@@ -116,7 +120,12 @@ macro_rules! conforms_beside_turns {
     };
 }
 
-conforms_beside_turns!(admission_counts_what_no_end_is_known_of, admission_is_the_owners);
+conforms_beside_turns!(
+    admission_counts_what_no_end_is_known_of,
+    admission_is_the_owners,
+    open_tasks_are_those_without_a_known_end,
+    summaries_and_headings_count_against_the_budget
+);
 
 fn request(user: &UserId, content: &str) -> MessageSubmitted {
     MessageSubmitted {
@@ -132,6 +141,7 @@ fn request(user: &UserId, content: &str) -> MessageSubmitted {
         accepted_at: DateTime::from_timestamp_millis(1_790_000_000_000).unwrap(),
         fingerprint: None,
         input: Default::default(),
+        looked_at: None,
     }
 }
 
@@ -145,7 +155,7 @@ fn reply(request: &MessageSubmitted, content: &str) -> ReplyCompleted {
     task.reply.content = content.to_owned();
     let at = Some(request.accepted_at);
     task.timings = Timings::from_instants(at, at, at, at);
-    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task }
+    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task, webhook: None }
 }
 
 const FIRST_PAGE: PageRequest = PageRequest { limit: 100, from: None };

@@ -90,10 +90,15 @@ suite! {
     an_interrupt_counts_once
     an_interrupt_leaves_reopened_turns_alone
     an_interrupt_is_the_owners
+    of_turns_accepted_at_once_the_first_claimed_stays
+    a_later_turn_makes_none_too_many
+    a_refused_turn_is_not_reopened
     earlier_text_is_handed_on
     checkpoints_are_compared_and_swapped
     tenants_are_apart
     a_deleted_session_stays_deleted
+    a_deletion_ends_the_streams_that_are_open
+    a_deletion_ends_the_stream_of_a_task_that_waits
     a_running_task_shows_its_text_so_far
     a_reader_sees_a_task_from_queued_to_done
     calls_of_tools_resume_exactly

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     UserId,
@@ -28,6 +28,7 @@ pub type LlmStream = BoxStream<'static, Result<LlmEvent, LlmError>>;
 
 /// Which provider is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProviderInfo {
     /// A stable name: `openai-compatible`, `fallback-1` and so on for those that are asked when it fails, or `offline`.
     pub provider: String,
@@ -72,6 +73,8 @@ pub struct PromptOptions {
     pub response_format: Option<Value>,
     /// The most tokens that the reply may have.
     pub max_output_tokens: Option<u32>,
+    /// Further members of the request, such as `temperature`.
+    pub parameters: Map<String, Value>,
 }
 
 /// One message of a prompt.

@@ -49,6 +49,8 @@ pub struct Admission {
     /// A message that is accepted now is accepted after this, whatever the clock says: it follows all that waits, and
     /// what was interrupted before it.
     pub latest: Option<DateTime<Utc>>,
+    /// When this was so, by the clock that turns end by: what is not named as waiting had ended before, or was not known.
+    pub looked_at: Option<DateTime<Utc>>,
 }
 
 /// Which turn of a session is meant.
@@ -113,6 +115,9 @@ pub trait Store: Send + Sync + 'static {
         recent: &[TaskId],
         limit: u32,
     ) -> Result<Admission, PortError>;
+    /// Tasks of the user's that have not ended, at most `limit`: those in the record, and of `recent`, which it may not have
+    /// yet, those that are not known to have ended.
+    async fn open_tasks(&self, user: &UserId, recent: &[TaskId], limit: u32) -> Result<Vec<TaskId>, PortError>;
     /// One turn of the session, to be asked anew or edited. `Deleted` and `Unknown` are of the session and of the turn.
     async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError>;
     /// A version of the session's summary, the latest without one; `Unknown` when there is none (yet).
@@ -124,6 +129,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Lookup<StoredSummary>, PortError>;
     /// One task.
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError>;
+    /// Stores that a reply is no longer to be fetched as a response. The first time counts; the conversation keeps the reply.
+    /// The caller has made sure that the id was made for this user.
+    async fn hide_response(&self, user: &UserId, task: TaskId, at: DateTime<Utc>) -> Result<(), PortError>;
+    /// Whether the user has hidden this reply.
+    async fn response_is_hidden(&self, user: &UserId, task: TaskId) -> Result<bool, PortError>;
     /// What the user's tasks that ended in a time used, by group, with their summaries. Derived from the record, so right
     /// however often events were delivered.
     async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError>;

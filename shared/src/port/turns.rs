@@ -3,8 +3,8 @@
 //! What every adapter keeps:
 //! - at most one claim of a task is valid at a time; each has an attempt number above all earlier ones;
 //! - [`Turns::finish`] closes the log, stores the end and saves the checkpoint in one transaction, and only for a valid
-//!   claim; a task that has ended is never claimed again, but for a failed one that an operator reopens: its counters of
-//!   lost and failed attempts start anew, readers see a reset with the reason `replayed`;
+//!   claim; a task that has ended is never claimed again, but for a failed one (that was not refused as `session_busy`) which
+//!   an operator reopens: its counters of lost and failed attempts start anew, readers see a reset with the reason `replayed`;
 //! - a turn does not start while an earlier one of its session (by the time it was accepted, then by its message's id) has
 //!   begun and has not ended, until [`EARLIER_TURN`] after the latest lease of that one;
 //! - an intent to cancel is stored before it is answered and outlives crashes and redelivery.
@@ -239,6 +239,11 @@ pub trait Turns: Send + Sync + 'static {
         end: TurnEnd,
         checkpoint: Option<VersionedCheckpoint>,
     ) -> Result<Task, ClaimError>;
+
+    /// Whether another turn of the session was claimed before this one and had not ended by `looked_at`, when its message was
+    /// accepted because nothing seemed to run. The same answer however often the task is claimed. Turns that ended as
+    /// [`SESSION_BUSY`](crate::task::codes::SESSION_BUSY) ran nothing and don't count.
+    async fn is_too_many(&self, claim: &Claim, looked_at: DateTime<Utc>) -> Result<bool, PortError>;
 
     /// Hands the claim back: the next one need not wait for the lease, and the attempt does not count as lost.
     async fn release(&self, claim: &Claim) -> Result<(), PortError>;

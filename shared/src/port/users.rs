@@ -62,6 +62,9 @@ pub trait Retention: Send + Sync + 'static {
 
     /// Forgets who was erased before that time.
     async fn forget_erased(&self, before: DateTime<Utc>) -> Result<(), PortError>;
+
+    /// Forgets what operators did before that time.
+    async fn forget_audit(&self, before: DateTime<Utc>) -> Result<(), PortError>;
 }
 
 /// How much is stored of a user, by kind.
@@ -81,6 +84,9 @@ pub struct UserCounts {
     pub turns: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Keys that open the user's data. An erasure with a login that may not delete keys leaves them.
+    #[serde(default)]
+    pub keys: u64,
 }
 
 /// What one step of an erasure did.
@@ -213,6 +219,9 @@ pub enum Exported {
         requested_model: Option<String>,
         /// Hash of the request under its idempotency key.
         fingerprint: Option<String>,
+        /// When its reply was deleted as a response.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hidden_at: Option<DateTime<Utc>>,
         /// The task with its usage, its tool calls and its cost.
         #[serde(flatten)]
         task: Box<Task>,

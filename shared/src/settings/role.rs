@@ -1,7 +1,7 @@
 //! What each program needs before it starts. A service that lacks something says so and does not start; it never falls
 //! back to an embedded adapter, and in production never to the offline provider.
 
-use super::{DatabaseSettings, Environment, SettingError, SettingErrors, Settings};
+use super::{DatabaseSettings, Environment, SettingError, SettingErrors, Settings, auth::AUTH_ACCEPTED};
 
 /// Which program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +77,20 @@ impl Settings {
         if self.id_secret.is_none() && role.makes_ids() && matches!(self.database, DatabaseSettings::Postgres(_)) {
             need("ID_SECRET", "is missing: ids must be recognised by every instance", super::ID_SECRET_ACCEPTED);
         }
+        if self.id_secret.is_none() && role == Role::PersistWorker && self.webhooks.are_on(role) {
+            need("ID_SECRET", "is missing: with WEBHOOKS=on, deliveries are signed by it", super::ID_SECRET_ACCEPTED);
+        }
         if production && role.calls_llm() && self.llm.base_url.is_none() {
             need("LLM_BASE_URL", "is missing in production", super::llm::BASE_URL_ACCEPTED);
         }
-        if role.faces_users() && !self.host.is_loopback() {
-            need(
-                "HOST",
-                &format!("{} would let others in, and this version checks no credentials", self.host),
-                "a loopback address such as 127.0.0.1 (with ENVIRONMENT=production it must be set, as the default there is 0.0.0.0)",
-            );
+        if role.faces_users() && !self.auth.is_configured() {
+            if production {
+                let problem = "is not set, nor is another AUTH_ variable: in production callers prove who they are";
+                need("AUTH_API_KEYS", problem, AUTH_ACCEPTED);
+            } else if !self.host.is_loopback() {
+                let problem = format!("{} would let others in, and no AUTH_ variable asks who they are", self.host);
+                need("HOST", &problem, &format!("a loopback address such as 127.0.0.1, or {AUTH_ACCEPTED}"));
+            }
         }
         if missing.is_empty() { Ok(()) } else { Err(SettingErrors(missing)) }
     }
@@ -99,6 +104,7 @@ mod tests {
     use crate::settings::read::tests::read;
 
     const SECRET: (&str, &str) = ("ID_SECRET", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+    const KEYS: (&str, &str) = ("AUTH_API_KEYS", "on");
     const CLOUD: [(&str, &str); 4] = [
         ("ENVIRONMENT", "production"),
         ("DATABASE_URL", "postgres://u@10.0.0.5/d"),
@@ -125,13 +131,22 @@ mod tests {
 
     #[test]
     fn production_never_falls_back() {
-        assert_eq!(missing(Role::IngestApi, &CLOUD), ["ID_SECRET"]);
+        assert_eq!(missing(Role::IngestApi, &CLOUD), ["ID_SECRET", "AUTH_API_KEYS"]);
         assert_eq!(missing(Role::LlmWorker, &CLOUD), ["LLM_BASE_URL"]);
         assert_eq!(missing(Role::PersistWorker, &CLOUD), [""; 0]);
-        let with_secret: Vec<_> = CLOUD.into_iter().chain([SECRET]).collect();
+        let with_secret: Vec<_> = CLOUD.into_iter().chain([SECRET, KEYS]).collect();
         assert_eq!(missing(Role::IngestApi, &with_secret), [""; 0]);
         let alone = [("ENVIRONMENT", "production"), ("HOST", "127.0.0.1")];
-        assert_eq!(missing(Role::AllInOne, &alone), ["DATABASE_URL", "LLM_BASE_URL"]);
+        assert_eq!(missing(Role::AllInOne, &alone), ["DATABASE_URL", "LLM_BASE_URL", "AUTH_API_KEYS"]);
+    }
+
+    #[test]
+    fn whoever_signs_webhooks_needs_the_secret() {
+        let with_webhooks: Vec<_> = CLOUD.into_iter().chain([("WEBHOOKS", "on")]).collect();
+        assert_eq!(missing(Role::PersistWorker, &with_webhooks), ["ID_SECRET"]);
+        let with_secret: Vec<_> = with_webhooks.into_iter().chain([SECRET]).collect();
+        assert_eq!(missing(Role::PersistWorker, &with_secret), [""; 0]);
+        assert_eq!(missing(Role::AllInOne, &[("WEBHOOKS", "on")]), [""; 0]);
     }
 
     #[test]
@@ -139,6 +154,12 @@ mod tests {
         let mut open = CLOUD;
         open[3] = ("HOST", "0.0.0.0");
         assert_eq!(missing(Role::PersistWorker, &open), [""; 0]);
+        assert_eq!(missing(Role::IngestApi, &open), ["ID_SECRET", "AUTH_API_KEYS"]);
+        open[0] = ("ENVIRONMENT", "development");
         assert_eq!(missing(Role::IngestApi, &open), ["ID_SECRET", "HOST"]);
+        let asked: Vec<_> = open.into_iter().chain([SECRET, KEYS]).collect();
+        assert_eq!(missing(Role::IngestApi, &asked), [""; 0]);
+        assert_eq!(missing(Role::AllInOne, &[("HOST", "0.0.0.0")]), ["HOST"]);
+        assert_eq!(missing(Role::AllInOne, &[("HOST", "0.0.0.0"), KEYS]), [""; 0]);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use crate::workspace::Workspace;
+use crate::{hash::fnv1a, workspace::Workspace};
 
 /// A user without rights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,20 +127,9 @@ fn id(arguments: &[&str]) -> Result<u32, String> {
     text.trim().parse().map_err(|_| format!("id {}: {text}", arguments.join(" ")))
 }
 
-/// A hash that is the same with every version of Rust: an old folder must be found again.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_the_known_one() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn clones_and_instances_are_apart_and_their_sockets_short() {

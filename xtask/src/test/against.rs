@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::services::{Name, Part, Problem, Services};
+use crate::{
+    clients::Clients,
+    services::{Name, Part, Problem, Services},
+};
 
 /// What an adapter's suites need.
 #[derive(Clone, Copy)]
@@ -26,8 +29,16 @@ const ADAPTERS: [(&str, &str, Needs); 10] = [
 ];
 
 /// A line for each; then what is missing, with how to install it.
-pub(super) fn report(services: &Services, is_selection: bool) -> String {
-    table(|name| services.parts().find(|(part, _)| *part == name).map(|(_, part)| part), is_selection)
+pub(super) fn report(services: &Services, clients: &Clients, is_selection: bool) -> String {
+    let mut text = table(|name| services.parts().find(|(part, _)| *part == name).map(|(_, part)| part), is_selection);
+    for (name, part) in clients.parts() {
+        let what = part.as_ref().map_or("NOT RUN", |part| &part.what);
+        let _ = writeln!(text, "{:22}{name:19}{what}", "clients");
+    }
+    for why in clients.parts().filter_map(|(_, part)| part.as_ref().err()) {
+        let _ = writeln!(text, "not run: {why}");
+    }
+    text
 }
 
 fn table<'a>(part: impl Fn(Name) -> Option<&'a Result<Part, Problem>>, is_selection: bool) -> String {
@@ -52,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_missing_part_is_named_with_how_to_install_it() {
-        let postgres = Ok(Part::for_tests("PostgreSQL 15.18 (system binaries)"));
+        let postgres = Ok(Part::of(String::new(), "PostgreSQL 15.18 (system binaries)".to_owned(), Vec::new()));
         let emulator = Err(Problem::Missing { why: "no Cloud SDK".to_owned(), install: "gcloud components install x" });
         let part = |name| Some(if name == Name::Postgres { &postgres } else { &emulator });
         let text = table(part, false);

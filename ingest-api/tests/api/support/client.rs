@@ -115,6 +115,7 @@ fn parse(text: &str) -> Frame {
         match line.split_once(": ").unwrap() {
             ("id", id) => frame.id = id.into(),
             ("event", event) => frame.event = event.into(),
+            ("data", "[DONE]") => frame.data = "[DONE]".into(),
             ("data", data) => frame.data = serde_json::from_str(data).unwrap(),
             ("retry", retry) => frame.retry = retry.into(),
             ("", comment) => frame.comment = comment.into(),
@@ -166,7 +167,16 @@ impl App {
     }
 
     pub async fn stream_with(&self, request: http::request::Builder) -> Events {
-        let (response, connection) = open(self.address, request, Bytes::new()).await;
+        self.opened(request, Bytes::new()).await
+    }
+
+    /// The same for what is asked with a JSON body.
+    pub async fn stream_of(&self, request: http::request::Builder, body: &Value) -> Events {
+        self.opened(request.header("content-type", "application/json"), body.to_string().into()).await
+    }
+
+    async fn opened(&self, request: http::request::Builder, body: Bytes) -> Events {
+        let (response, connection) = open(self.address, request, body).await;
         assert_eq!(response.status(), 200);
         let (parts, body) = response.into_parts();
         Events { headers: parts.headers, body, buffer: BytesMut::new(), _connection: connection }

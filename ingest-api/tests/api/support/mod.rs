@@ -2,17 +2,19 @@
 //! the worker that answers, the one that persists, and clients.
 
 mod client;
+pub mod issuer;
 mod worker;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ingest_api::{About, ApiState, BudgetGuard, Limits, RecentTurns, serve};
+use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules, serve};
 use parlance_conformance::faulty::{Faults, FaultyBus, FaultyStore};
 use parlance_shared::{
     Caller, Clock, Lifecycle, UserId,
     event::MessageSubmitted,
     id_mint::IdMint,
     metrics::Metrics,
+    settings::AuthSettings,
     port::{
         bus::{Bus as _, Deliveries, Outcome},
         llm::ProviderInfo,
@@ -20,12 +22,12 @@ use parlance_shared::{
     },
     topology,
 };
-use parlance_sqlite::{Database, DatabaseOptions, SqliteBus, SqliteStore, SqliteTurns};
+use parlance_sqlite::{Database, DatabaseOptions, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteTurns};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub use self::{
-    client::{Answer, Frame},
+    client::{Answer, Events, Frame},
     worker::Attempt,
 };
 pub use parlance_conformance::faulty::Fault;
@@ -51,7 +53,16 @@ impl App {
         Self::start_with(|_| {}).await
     }
 
+    /// One that asks callers who they are.
+    pub async fn start_as(auth: &AuthSettings) -> Self {
+        Self::start_so(auth, |_| {}).await
+    }
+
     pub async fn start_with(adjust: impl FnOnce(&mut ApiState)) -> Self {
+        Self::start_so(&AuthSettings::default(), adjust).await
+    }
+
+    async fn start_so(auth: &AuthSettings, adjust: impl FnOnce(&mut ApiState)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(DatabaseOptions::new(folder.path())).await.unwrap();
         let lifecycle = Lifecycle::new();
@@ -61,6 +72,12 @@ impl App {
         bus.ensure(&topology::ALL).await.unwrap();
         let events = tokio::sync::Mutex::new(bus.subscribe(topology::PERSIST_REQUESTS, 1_000).await.unwrap());
         let mint = database.id_mint();
+        let ports = IdentityPorts {
+            keys: Arc::new(SqliteKeys::new(database.clone())),
+            key_mint: database.key_mint(),
+            audit: Arc::new(SqliteAudit::new(database.clone())),
+        };
+        let identity = Identity::new(auth, ports, &Clock::system(), &lifecycle).unwrap();
         let mut state = ApiState {
             bus: Arc::new(bus.clone()),
             store: Arc::new(store.clone()),
@@ -78,7 +95,10 @@ impl App {
                 version: "0.0.0",
                 provider: Some(ProviderInfo { provider: "offline".into(), model: "outline".into(), base_url: None }),
             },
+            identity,
+            door: FrontDoor::default(),
             recent: RecentTurns::default(),
+            webhooks: WebhookRules::default(),
             limits: Limits::default(),
         };
         adjust(&mut state);

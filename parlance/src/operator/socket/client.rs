@@ -58,7 +58,7 @@ impl Remote {
         tokio::time::timeout(CONNECT, connect(&self.folder)).await?
     }
 
-    async fn call<T: DeserializeOwned>(&self, path: &str, call: &impl Serialize) -> Result<T, PortError> {
+    pub(super) async fn call<T: DeserializeOwned>(&self, path: &str, call: &impl Serialize) -> Result<T, PortError> {
         let body = serde_json::to_vec(call).map_err(|error| broken(&error))?;
         let exchange = async {
             let stream = self.connect().await.map_err(|error| unreachable(&error))?;

@@ -13,6 +13,8 @@
 //! | `/v1/users/erase` | [`UserCall`] | [`EraseStep`] |
 //! | `/v1/users/forget` | [`ForgetCall`] | how many messages of the bus went, or null |
 //! | `/v1/users/purge` | null | whether it could be done just now |
+//! | `/v1/keys/…`, `/v1/audit/…` | see `keys.rs` | |
+//! | `/v1/webhooks/secret` | see `webhooks.rs` | |
 //!
 //! Any status but 200 comes with a [`Refusal`].
 //!

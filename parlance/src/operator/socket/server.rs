@@ -19,6 +19,7 @@ use hyper_util::{
 };
 use parlance_shared::{
     Lifecycle,
+    key_mint::KeyMint,
     port::{
         PortError,
         bus::{BusAdmin as _, DeadLetters as _},
@@ -26,8 +27,9 @@ use parlance_shared::{
         users::{EraseStep, ExportPage, UserAdmin as _, UserCounts},
     },
     replay::Replay,
+    webhook::WebhookMint,
 };
-use parlance_sqlite::{SqliteBus, SqliteStore, SqliteUsers};
+use parlance_sqlite::{Database, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteUsers};
 use serde::de::DeserializeOwned;
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -50,18 +52,38 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// What the calls work on.
 #[derive(Clone)]
-struct Embedded {
+pub(crate) struct Embedded {
     bus: SqliteBus,
     store: SqliteStore,
     users: SqliteUsers,
+    pub(super) keys: SqliteKeys,
+    pub(super) key_mint: KeyMint,
+    pub(super) audit: SqliteAudit,
+    pub(super) webhook_mint: WebhookMint,
+}
+
+impl Embedded {
+    /// All that a folder holds. `users` may know what runs in it; keys are made with `key_mint`, secrets of webhooks with
+    /// `webhook_mint`.
+    pub(crate) fn new(folder: &Database, bus: SqliteBus, users: SqliteUsers, key_mint: KeyMint, webhook_mint: WebhookMint) -> Self {
+        Self {
+            bus,
+            store: SqliteStore::new(folder.clone()),
+            users,
+            keys: SqliteKeys::new(folder.clone()),
+            key_mint,
+            audit: SqliteAudit::new(folder.clone()),
+            webhook_mint,
+        }
+    }
 }
 
 /// Serves operators until the process stops. Call with the folder's lock held. A process without a socket works as well,
 /// so a folder that can have none is a warning.
-pub fn serve(folder: PathBuf, bus: SqliteBus, store: SqliteStore, users: SqliteUsers, lifecycle: &Lifecycle) {
+pub(crate) fn serve(folder: PathBuf, embedded: Embedded, lifecycle: &Lifecycle) {
     match SocketFile::listen(&folder) {
         Ok((file, listener)) => {
-            let router = router(Embedded { bus, store, users });
+            let router = router(embedded);
             lifecycle.spawn(accept(file, listener, router, lifecycle.clone()));
         }
         Err(error) => warn!(%error, "no socket for operators: their commands must wait until this process has stopped"),
@@ -143,12 +165,14 @@ fn router(embedded: Embedded) -> Router {
         .route(protocol::USER_ERASE, post(erase_user))
         .route(protocol::USER_FORGET, post(forget_user))
         .route(protocol::PURGE, post(purge))
+        .merge(super::keys::routes())
+        .merge(super::webhooks::routes())
         .fallback(|| async { Refused(StatusCode::NOT_FOUND, not_understood("there is no such call")) })
         .layer(DefaultBodyLimit::max(protocol::MAX_CALL_BYTES))
         .with_state(embedded)
 }
 
-type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 async fn letters(State(embedded): State<Embedded>, call: Call<protocol::LettersCall>) -> Answer<Vec<Letter>> {
     let subscription = subscription(&call.0.subscription)?;
@@ -221,7 +245,7 @@ async fn purge(State(embedded): State<Embedded>, Call(()): Call<()>) -> Answer<b
 }
 
 /// A call's body.
-struct Call<T>(T);
+pub(super) struct Call<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Call<T> {
     type Rejection = Refused;
@@ -239,7 +263,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Call<T> {
 }
 
 /// An answer that says why not.
-struct Refused(StatusCode, Refusal);
+pub(super) struct Refused(StatusCode, Refusal);
 
 impl From<PortError> for Refused {
     fn from(error: PortError) -> Self {

@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use reqwest::{Client, Method, header::HeaderMap};
+use reqwest::{
+    Client, Method,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::{Value, json};
 
 use super::{Events, PATIENCE};
@@ -66,11 +69,24 @@ pub struct HttpClient {
 
 impl HttpClient {
     pub fn new(address: SocketAddr) -> Self {
+        Self::with_headers(address, &[])
+    }
+
+    /// One that shows this key with each call.
+    pub fn with_key(address: SocketAddr, key: &str) -> Self {
+        Self::with_headers(address, &[("authorization", &format!("Bearer {key}"))])
+    }
+
+    /// One that sends these headers with each call.
+    pub fn with_headers(address: SocketAddr, headers: &[(&str, &str)]) -> Self {
+        let parsed = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        let headers: HeaderMap = headers.iter().map(parsed).collect();
         // Fails when another test of this process was first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .connect_timeout(PATIENCE)
             .timeout(CALL)
+            .default_headers(headers)
             .tls_certs_only([])
             .no_proxy()
             // A kept connection would make a killed server look like a fault of the next one.
@@ -97,6 +113,28 @@ impl HttpClient {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.try_call(Method::POST, path, Some(body)).await.unwrap()
+    }
+
+    /// Posts under an idempotency key.
+    pub async fn post_with_key(&self, path: &str, body: &Value, key: &str) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.base)).header("content-type", "application/json");
+        let response = request.header("idempotency-key", key).body(body.to_string()).send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.text().await.unwrap() }
+    }
+
+    /// Opens a stream of any protocol; the answer instead when it is not 200.
+    pub async fn try_open(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Events, Answer> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        match status {
+            200 => Ok(Events::new(response)),
+            _ => Err(Answer { status, headers, body: response.text().await.unwrap() }),
+        }
     }
 
     /// Posts a message, to a new session when none is given.

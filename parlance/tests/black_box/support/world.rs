@@ -53,6 +53,20 @@ impl World {
         command
     }
 
+    /// A key of the user `local`, made beside a server or without one.
+    pub async fn key(&self) -> String {
+        let made = self.operate_json("keys create --name test --user local --role admin").await;
+        made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Starts a server that asks for keys, and has one.
+    pub async fn start_known(&self) -> Server {
+        // Made before, it stands in no log of the server's.
+        assert_eq!(self.operate("migrate init").await.code, Some(0));
+        let key = self.key().await;
+        self.start().await.known_by(&key)
+    }
+
     /// Starts a server on the data folder.
     pub async fn start(&self) -> Server {
         Server::start(Process::start(self.command())).await
@@ -85,6 +99,12 @@ impl Server {
     /// One that says nothing, at a known address.
     pub fn at(process: Process, address: SocketAddr) -> Self {
         Self { process, address, client: HttpClient::new(address) }
+    }
+
+    /// Calls with this key from now on.
+    #[must_use]
+    pub fn known_by(self, key: &str) -> Self {
+        Self { client: HttpClient::with_key(self.address, key), ..self }
     }
 
     pub fn client(&self) -> HttpClient {

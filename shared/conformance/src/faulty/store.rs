@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parlance_shared::{
     SessionId, TaskId, UserId,
     event::{HeadingMade, MessageSubmitted, ReplyCompleted, SessionChanged, SessionDeleted, SummaryMade},
@@ -122,6 +123,11 @@ impl Store for FaultyStore {
         self.inner.admission(user, session, recent, limit).await
     }
 
+    async fn open_tasks(&self, user: &UserId, recent: &[TaskId], limit: u32) -> Result<Vec<TaskId>, PortError> {
+        self.read().await?;
+        self.inner.open_tasks(user, recent, limit).await
+    }
+
     async fn turn(&self, user: &UserId, session: SessionId, turn: TurnOf) -> Result<Lookup<StoredTurn>, PortError> {
         self.read().await?;
         self.inner.turn(user, session, turn).await
@@ -140,6 +146,16 @@ impl Store for FaultyStore {
     async fn task(&self, user: &UserId, task: TaskId) -> Result<Lookup<StoredTask>, PortError> {
         self.read().await?;
         self.inner.task(user, task).await
+    }
+
+    async fn hide_response(&self, user: &UserId, task: TaskId, at: DateTime<Utc>) -> Result<(), PortError> {
+        self.write().await?;
+        self.inner.hide_response(user, task, at).await
+    }
+
+    async fn response_is_hidden(&self, user: &UserId, task: TaskId) -> Result<bool, PortError> {
+        self.read().await?;
+        self.inner.response_is_hidden(user, task).await
     }
 
     async fn usage(&self, user: &UserId, query: &UsageQuery) -> Result<UsageReport, PortError> {

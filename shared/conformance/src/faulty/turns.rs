@@ -64,6 +64,10 @@ impl Turns for FaultyTurns {
         self.inner.heartbeat(claims, lease).await
     }
 
+    async fn is_too_many(&self, claim: &Claim, looked_at: DateTime<Utc>) -> Result<bool, PortError> {
+        self.inner.is_too_many(claim, looked_at).await
+    }
+
     async fn release(&self, claim: &Claim) -> Result<(), PortError> {
         self.inner.release(claim).await
     }

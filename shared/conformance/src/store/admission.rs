@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use parlance_shared::{
-    TaskId,
+    TaskId, UserId,
     event::MessageSubmitted,
     port::{
         store::{Admission, Store},
@@ -107,7 +107,48 @@ pub async fn admission_is_the_owners(store: Arc<dyn Store>, turns: Arc<dyn Turns
     turns.interrupt(&alice, talk.session, fresh(), at(5)).await.unwrap();
     turns.interrupt(&eve, talk.session, fresh(), at(20)).await.unwrap();
     assert_eq!(store.admission(&alice, talk.session, &[], 10).await.unwrap().latest, Some(at(10)));
-    assert_eq!(store.admission(&eve, talk.session, &[], 10).await.unwrap(), Admission::default());
+    assert_eq!(nothing_of(&*store, &eve, &talk).await, Admission::default());
     tell(&*store, &[Fact::Deleted(talk.deleted(30))]).await;
-    assert_eq!(store.admission(&eve, talk.session, &[], 10).await.unwrap(), Admission::default());
+    assert_eq!(nothing_of(&*store, &eve, &talk).await, Admission::default());
+}
+
+/// A user's open tasks are counted over all sessions: known to the caller, the record or a worker, and without a stored end.
+pub async fn open_tasks_are_those_without_a_known_end(store: Arc<dyn Store>, turns: Arc<dyn Turns>) {
+    let (alice, eve) = (user("alice"), user("eve"));
+    let (one, other) = (Talk::of(&alice), Talk::of(&alice));
+    let open = async |recent: &[TaskId]| {
+        let mut open = store.open_tasks(&alice, recent, 10).await.unwrap();
+        open.sort_unstable();
+        open
+    };
+    let sorted = |mut tasks: Vec<TaskId>| {
+        tasks.sort_unstable();
+        tasks
+    };
+    assert_eq!(open(&[]).await, []);
+    let (first, second) = (one.submitted("first", 10), other.submitted("second", 20));
+    assert_eq!(open(&[first.task_id]).await, [first.task_id], "known to the caller alone");
+    tell(&*store, &[Fact::Submitted(first.clone())]).await;
+    let both = sorted(vec![first.task_id, second.task_id]);
+    assert_eq!(open(&[first.task_id, second.task_id]).await, both, "each once");
+    tell(&*store, &[Fact::Submitted(second.clone())]).await;
+    let running = claim(&*turns, &first).await;
+    assert_eq!(open(&[]).await, both, "running or waiting, in any session");
+    turns.finish(&running, end(), None).await.unwrap();
+    assert_eq!(open(&[first.task_id]).await, [second.task_id], "ended, which the record does not know yet");
+    tell(&*store, &[Fact::Replied(completed(&first, "done", 40)), Fact::Replied(completed(&second, "done", 50))]).await;
+    assert_eq!(open(&[first.task_id, second.task_id]).await, []);
+
+    for number in 0..5 {
+        tell(&*store, &[Fact::Submitted(one.submitted("one of many", 60 + number))]).await;
+    }
+    assert_eq!(store.open_tasks(&alice, &[], 3).await.unwrap().len(), 3, "as many as were asked for");
+    assert_eq!(store.open_tasks(&eve, &[], 10).await.unwrap(), [], "nobody else's");
+}
+
+/// Without the time of the look, which is always known.
+async fn nothing_of(store: &dyn Store, user: &UserId, talk: &Talk) -> Admission {
+    let admission = store.admission(user, talk.session, &[], 10).await.unwrap();
+    assert!(admission.looked_at.is_some());
+    Admission { looked_at: None, ..admission }
 }

@@ -8,6 +8,7 @@ use parlance_shared::{
     event::MessageSubmitted,
     page::PageRequest,
     port::store::{Lookup, Store, StoredTurn, TurnOf},
+    task::{Status, TaskError, codes},
 };
 use serde_json::json;
 
@@ -154,4 +155,33 @@ pub async fn a_turn_is_found_whole(store: Arc<dyn Store>) {
     tell(&*store, &[Fact::Deleted(talk.deleted(30)), Fact::Submitted(again.clone())]).await;
     assert_eq!(find(turn).await, Lookup::Deleted);
     assert_eq!(all_branches(&*store, &alice, talk.session, 10).await, []);
+}
+
+/// A turn that was refused, as another one came first, stands in for nothing, whatever order the events come in.
+pub async fn a_refused_turn_stands_in_for_nothing(store: Arc<dyn Store>) {
+    let alice = user("alice");
+    for refusal_first in [false, true] {
+        let talk = Talk::of(&alice);
+        let asked = talk.submitted("why?", 10);
+        let (again, refused) = (replacing(&talk, "why?", 20, &asked), replacing(&talk, "why?", 30, &asked));
+        let mut refusal = completed(&refused, "", 35);
+        refusal.task.status = Status::Failed;
+        refusal.task.error = Some(TaskError {
+            code: codes::SESSION_BUSY.to_owned(),
+            message: "Another one came first.".to_owned(),
+            retryable: true,
+        });
+        let mut facts = vec![Fact::Submitted(refused.clone()), Fact::Replied(refusal)];
+        if refusal_first {
+            facts.reverse();
+        }
+        tell(&*store, &[Fact::Submitted(asked.clone()), Fact::Replied(completed(&asked, "1", 15))]).await;
+        tell(&*store, &[Fact::Submitted(again.clone()), Fact::Replied(completed(&again, "2", 25))]).await;
+        tell(&*store, &facts).await;
+        tell(&*store, &facts[..1]).await;
+        let listed = all_messages(&*store, &alice, talk.session, 3).await;
+        assert_eq!(contents(&listed), ["why?", "2", "why?"], "refusal first: {refusal_first}");
+        let found = store.turn(&alice, talk.session, TurnOf::Task(again.task_id)).await.unwrap();
+        assert!(matches!(&found, Lookup::Found(turn) if turn.superseded_by.is_none()), "{found:?}");
+    }
 }

@@ -91,6 +91,7 @@ impl Sight {
             sight.messages.insert(*id, all_messages(store, user, *id, limit).await);
             sight.branches.insert(*id, all_branches(store, user, *id, limit).await);
             let mut admission = store.admission(user, *id, &[], 100).await.unwrap();
+            admission.looked_at = None;
             admission.waiting.sort_unstable();
             sight.admissions.insert(*id, admission);
         }

@@ -104,6 +104,31 @@ pub async fn requests_are_found_by_session_task_and_time(store: Arc<dyn Store>, 
     assert_eq!(all(&*admin, &too_late, 5).await, []);
 }
 
+/// A page ends early where its messages are long, and the next one goes on behind it.
+pub async fn pages_of_requests_are_bounded_in_bytes(store: Arc<dyn Store>, admin: Arc<dyn StoreAdmin>) {
+    const LONG: usize = 1 << 20;
+    let alice = user("alice");
+    let talk = Talk::of(&alice);
+    let mut told = Vec::new();
+    for n in 0..12 {
+        let mut request = talk.submitted(&format!("{n} {}", "x".repeat(LONG)), n);
+        request.fingerprint = None;
+        tell(&*store, &[Fact::Submitted(request.clone())]).await;
+        told.push(request);
+    }
+    let filter = RequestFilter { session: Some(talk.session), ..RequestFilter::default() };
+    let first = admin.requests(&filter, None, 100).await.unwrap();
+    assert!((1..=6).contains(&first.len()), "a page of {} MiB", first.len());
+    assert_eq!(messages(all(&*admin, &filter, 100).await), told);
+    let range = RequestFilter { since: Some(at(0)), until: Some(at(12)), ..RequestFilter::default() };
+    let by_time = admin.requests(&range, None, 100).await.unwrap();
+    let bytes: usize = by_time.iter().map(|request| request.message.content.len()).sum();
+    assert!(bytes <= 6 * LONG, "a page of {bytes} bytes");
+    let theirs =
+        all(&*admin, &range, 100).await.into_iter().filter(|request| request.message.session_id == talk.session);
+    assert_eq!(messages(theirs.collect()), told);
+}
+
 /// What its owner deleted is not sent again; neither is what is known by its end alone.
 pub async fn deleted_sessions_have_no_requests(store: Arc<dyn Store>, admin: Arc<dyn StoreAdmin>) {
     let alice = user("alice");

@@ -76,6 +76,7 @@ impl Talk {
             accepted_at: at(millis),
             fingerprint: Some(format!("hash of {content}")),
             input: Default::default(),
+            looked_at: None,
         }
     }
 
@@ -127,7 +128,7 @@ pub(super) fn ended(
         let message = format!("Attempt {attempt} went wrong.");
         task.error = Some(TaskError { code: "provider_error".to_owned(), message, retryable: true });
     }
-    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task }
+    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task, webhook: None }
 }
 
 pub(super) fn completed(request: &MessageSubmitted, text: &str, millis: i64) -> ReplyCompleted {

@@ -53,7 +53,16 @@ fn stored(event: &SummaryMade) -> StoredSummary {
 
 fn heading(talk: &Talk, heading: &str) -> HeadingMade {
     let (session_id, user_id) = (talk.session, talk.user.clone());
-    HeadingMade { session_id, user_id, heading: heading.to_owned(), made_at: at(50) }
+    HeadingMade {
+        session_id,
+        user_id,
+        heading: heading.to_owned(),
+        made_at: at(50),
+        model: Some("model-h".to_owned()),
+        usage: Usage { input_tokens: Some(70), output_tokens: Some(3), cached_tokens: None },
+        cost_micro_usd: Some(2),
+        through: None,
+    }
 }
 
 /// Every version is kept once, as it first came, and the latest is what is read; strangers read nothing.

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use parlance_shared::{
     TaskId, UserId,
-    event::{ReplyCompleted, SummaryMade},
-    port::{store::Store, turns::Summary},
+    budget::Spent,
+    event::{HeadingMade, ReplyCompleted, SummaryMade},
+    port::{
+        store::{Lookup, Store},
+        turns::{Summary, Turns},
+    },
     task::{Status, Timings, Usage},
     usage::{GroupBy, Speed, UsageGroup, UsageQuery, UsageReport, UsageSums},
 };
@@ -97,6 +101,7 @@ pub async fn usage_is_grouped_and_nobody_elses(store: Arc<dyn Store>) {
     store.record_summary_made(&made).await.unwrap();
     store.record_summary_made(&made).await.unwrap();
     store.record_summary_made(&summary(&other, 1, next, "model-s")).await.unwrap();
+    store.record_heading_made(&heading(&other, next)).await.unwrap();
 
     let summed = |sums: UsageSums| UsageSums {
         summaries: 1,
@@ -263,4 +268,62 @@ pub async fn a_deleted_session_was_used_all_the_same(store: Arc<dyn Store>) {
     store.record_session_deleted(&talk.deleted(2)).await.unwrap();
     let total = report(&*store, &alice, &query(GroupBy::Day)).await.total;
     assert_eq!((total.tasks, total.input_tokens, total.cost_micro_usd), (1, 10, Some(3)));
+}
+
+fn heading(talk: &Talk, millis: i64) -> HeadingMade {
+    HeadingMade {
+        session_id: talk.session,
+        user_id: talk.user.clone(),
+        heading: "A heading".to_owned(),
+        made_at: at(millis),
+        model: Some("model-h".to_owned()),
+        usage: Usage { input_tokens: Some(70), output_tokens: Some(3), cached_tokens: Some(1) },
+        cost_micro_usd: Some(2),
+        through: None,
+    }
+}
+
+/// What a heading took counts once, however often it is told; it is no summary, and one that no model was asked for is nothing.
+pub async fn headings_count_and_are_no_summaries(store: Arc<dyn Store>) {
+    let alice = user("alice");
+    let (talk, offline) = (Talk::of(&alice), Talk::of(&alice));
+    let made = heading(&talk, 1_000);
+    tell(&*store, &used(&talk, 900, "m", [10, 0, 1], Some(3))).await;
+    for _ in 0..2 {
+        store.record_heading_made(&made).await.unwrap();
+    }
+    // Found twice, as after a crash: the first one counts.
+    let again = HeadingMade { usage: Usage { input_tokens: Some(1_000), ..made.usage }, ..made.clone() };
+    store.record_heading_made(&again).await.unwrap();
+    let words = HeadingMade { model: None, usage: Usage::default(), cost_micro_usd: None, ..heading(&offline, 1_000) };
+    store.record_heading_made(&words).await.unwrap();
+    let sums = report(&*store, &alice, &query(GroupBy::Day)).await.total;
+    assert_eq!((sums.tasks, sums.summaries, sums.headings), (1, 0, 1));
+    assert_eq!((sums.input_tokens, sums.output_tokens, sums.cached_tokens), (80, 4, 1));
+    assert_eq!((sums.cost_micro_usd, sums.unpriced), (Some(5), 0));
+    let by_model = report(&*store, &alice, &query(GroupBy::Model)).await;
+    let keys: Vec<&str> = by_model.groups.iter().map(|group| group.key.as_str()).collect();
+    assert_eq!(keys, ["m", "model-h"]);
+    for version in [None, Some(0)] {
+        let found = store.summary(&alice, talk.session, version).await.unwrap();
+        assert!(matches!(found, Lookup::Unknown), "{found:?}");
+    }
+    store.record_summary_made(&summary(&talk, 1, 1_100, "model-s")).await.unwrap();
+    let found = store.summary(&alice, talk.session, None).await.unwrap();
+    assert!(matches!(&found, Lookup::Found(summary) if summary.version == 1), "{found:?}");
+    let sums = report(&*store, &alice, &query(GroupBy::Session)).await.total;
+    assert_eq!((sums.summaries, sums.headings), (1, 1));
+}
+
+/// What summaries and headings took counts against the budget of their user. `turns` are those of the same database.
+pub async fn summaries_and_headings_count_against_the_budget(store: Arc<dyn Store>, turns: Arc<dyn Turns>) {
+    let (alice, bob) = (user("alice"), user("bob"));
+    let talk = Talk::of(&alice);
+    for _ in 0..2 {
+        store.record_summary_made(&summary(&talk, 1, 1_000, "m")).await.unwrap();
+        store.record_heading_made(&heading(&talk, 1_000)).await.unwrap();
+    }
+    assert_eq!(turns.spent(&alice, at(1_000)).await.unwrap(), Spent { tokens: 1_050 + 73, micro_usd: 9 });
+    assert_eq!(turns.spent(&alice, at(1_001)).await.unwrap(), Spent::default());
+    assert_eq!(turns.spent(&bob, at(0)).await.unwrap(), Spent::default());
 }

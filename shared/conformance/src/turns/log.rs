@@ -20,12 +20,12 @@ use super::harness::{LEASE, Turn, TurnsHarness, claimed, completed};
 
 const SOON: Duration = Duration::from_secs(5);
 
-async fn next(reader: &mut Box<dyn ReplyReader>) -> Entry {
+pub(super) async fn next(reader: &mut Box<dyn ReplyReader>) -> Entry {
     timeout(SOON, reader.next()).await.expect("the reader was not woken").unwrap().expect("the log ended")
 }
 
 /// Reads to the end of a task that ends.
-async fn rest(reader: &mut Box<dyn ReplyReader>) -> Vec<Entry> {
+pub(super) async fn rest(reader: &mut Box<dyn ReplyReader>) -> Vec<Entry> {
     let mut entries = Vec::new();
     while let Some(entry) = timeout(SOON, reader.next()).await.expect("the reader hangs").unwrap() {
         entries.push(entry);
@@ -33,7 +33,12 @@ async fn rest(reader: &mut Box<dyn ReplyReader>) -> Vec<Entry> {
     entries
 }
 
-async fn follow(world: &impl TurnsHarness, user: &UserId, task: TaskId, after: Option<Cursor>) -> Box<dyn ReplyReader> {
+pub(super) async fn follow(
+    world: &impl TurnsHarness,
+    user: &UserId,
+    task: TaskId,
+    after: Option<Cursor>,
+) -> Box<dyn ReplyReader> {
     world.log().follow(user, task, after).await.unwrap()
 }
 
@@ -50,7 +55,7 @@ fn shown(entries: &[Entry]) -> String {
     text
 }
 
-fn names(entries: &[Entry]) -> Vec<&'static str> {
+pub(super) fn names(entries: &[Entry]) -> Vec<&'static str> {
     entries.iter().map(|entry| entry.event.name()).collect()
 }
 

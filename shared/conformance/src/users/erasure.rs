@@ -34,7 +34,10 @@ async fn nothing_is_left(ports: &Ports, life: &Life) {
 pub async fn an_erased_user_leaves_nothing_and_nothing_comes_back(ports: Ports) {
     let (life, other) = (Life::lived(&ports).await, Life::lived(&ports).await);
     let before = export(&ports, &other.user).await;
+    let hidden = life.messages[1].task_id;
+    ports.store.hide_response(&life.user, hidden, ports.clock.now()).await.unwrap();
     let sum = erase(&ports, &life.user).await;
+    assert!(!ports.store.response_is_hidden(&life.user, hidden).await.unwrap());
     assert_eq!((sum.sessions, sum.messages), (1, 4));
     nothing_is_left(&ports, &life).await;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound as _, TimeDelta};
 use parlance_shared::{
     UserId,
     port::users::{Exported, UserCounts},
@@ -35,7 +35,14 @@ fn kinds(lines: &[Exported]) -> BTreeMap<String, usize> {
 /// Of every kind, with every text, and nothing of anybody else's.
 pub async fn an_export_has_everything_once(ports: Ports) {
     let (life, other) = (Life::lived(&ports).await, Life::lived(&ports).await);
+    let (hidden, hidden_at) = (life.messages[1].task_id, life.messages[1].accepted_at.trunc_subsecs(3));
+    ports.store.hide_response(&life.user, hidden, hidden_at).await.unwrap();
     let (lines, _) = export(&ports, &life.user).await;
+    let told = lines.iter().filter_map(|line| match line {
+        Exported::Task { hidden_at: Some(at), task, .. } => Some((task.id, *at)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(hidden, hidden_at)], "that a response was deleted");
     let expected = [
         ("branch", 1),
         ("checkpoint", 1),
@@ -56,7 +63,7 @@ pub async fn an_export_has_everything_once(ports: Ports) {
     assert!(!all.contains(&other.marker) && !all.contains(other.user.as_str()));
     let again: Vec<Exported> = serde_json::from_str(&all).unwrap();
     assert_eq!(again, lines, "it goes over a socket unchanged");
-    let counts = UserCounts { sessions: 1, messages: 4, tasks: 2, summaries: 1, branches: 1, turns: 2, checkpoints: 1 };
+    let counts = UserCounts { sessions: 1, messages: 4, tasks: 2, summaries: 1, branches: 1, turns: 2, checkpoints: 1, keys: 0 };
     assert_eq!(ports.users.count(&life.user).await.unwrap(), counts);
     let nobody = UserId::new(format!("not {}", life.user));
     assert_eq!(export(&ports, &nobody).await.0, []);

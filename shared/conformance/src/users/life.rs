@@ -111,6 +111,10 @@ impl Life {
                 user_id: user.clone(),
                 heading: format!("found {marker}"),
                 made_at: at + TimeDelta::seconds(31),
+                model: Some(format!("heading model {marker}")),
+                usage: Usage { input_tokens: Some(9), output_tokens: Some(2), cached_tokens: None },
+                cost_micro_usd: Some(1),
+                through: None,
             },
             marker,
         };
@@ -142,6 +146,7 @@ impl Life {
                 replaces,
                 ..TurnInput::default()
             },
+            looked_at: None,
         }
     }
 
@@ -165,7 +170,7 @@ impl Life {
         });
         let call = ToolCall { id: "c1".to_owned(), name: "look".to_owned(), arguments: format!("[\"{marker}\"]") };
         task.details = TaskDetails { tool_calls: vec![call], cost_micro_usd: Some(7), ..TaskDetails::default() };
-        ReplyCompleted { user_id: self.user.clone(), session_id: self.session, task }
+        ReplyCompleted { user_id: self.user.clone(), session_id: self.session, task, webhook: None }
     }
 
     fn checkpoint(&self) -> Checkpoint {

@@ -1,4 +1,6 @@
-//! What is sent.
+//! What is sent. What a client gave for the provider goes along as it came; a member of ours is never replaced by it.
+
+use std::collections::BTreeMap;
 
 use parlance_shared::{
     content::{ContentPart, ToolCall},
@@ -24,7 +26,23 @@ struct Body<'a> {
     max_completion_tokens: Option<u32>,
     stream: bool,
     stream_options: StreamOptions,
+    #[serde(flatten)]
+    parameters: BTreeMap<&'a str, &'a Value>,
 }
+
+/// What we say ourselves, sent or not: nobody else's word counts.
+const OURS: &[&str] = &[
+    "model",
+    "messages",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "max_tokens",
+    "max_completion_tokens",
+    "stream",
+    "stream_options",
+    "n",
+];
 
 #[derive(Serialize)]
 struct StreamOptions {
@@ -98,6 +116,7 @@ pub(super) fn counts_completion_tokens(base_url: &Url) -> bool {
 pub(super) fn body(prompt: &Prompt, default_model: &str, completion_tokens: bool) -> serde_json::Result<Vec<u8>> {
     let options = &prompt.options;
     let most = options.max_output_tokens;
+    let foreign = options.parameters.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
     serde_json::to_vec(&Body {
         model: prompt.model.as_deref().unwrap_or(default_model),
         messages: prompt.messages.iter().map(Message::of).collect(),
@@ -108,6 +127,7 @@ pub(super) fn body(prompt: &Prompt, default_model: &str, completion_tokens: bool
         max_completion_tokens: most.filter(|_| completion_tokens),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
+        parameters: foreign.map(|(name, value)| (name.as_str(), value)).collect(),
     })
 }
 
@@ -154,6 +174,7 @@ mod tests {
                 tool_choice: Some(json!("auto")),
                 response_format: Some(json!({"type": "json_object"})),
                 max_output_tokens: Some(50),
+                ..PromptOptions::default()
             },
             ..Prompt::default()
         };
@@ -171,6 +192,24 @@ mod tests {
         assert_eq!(sent["messages"], messages);
         assert_eq!((&sent["tools"], &sent["tool_choice"]), (&tools, &json!("auto")));
         assert_eq!((&sent["response_format"], &sent["max_tokens"]), (&json!({"type": "json_object"}), &json!(50)));
+    }
+
+    #[test]
+    fn parameters_go_along_and_ours_always_win() {
+        let mut parameters = serde_json::Map::new();
+        for name in OURS {
+            parameters.insert((*name).to_owned(), json!("theirs"));
+        }
+        parameters.insert("temperature".to_owned(), json!(0.2));
+        parameters.insert("stop".to_owned(), json!(["a", "b"]));
+        let options = PromptOptions { parameters, max_output_tokens: Some(7), ..PromptOptions::default() };
+        let bytes = body(&Prompt { options, ..Prompt::default() }, "default", true).unwrap();
+        let expected = json!({
+            "model": "default", "messages": [], "stream": true, "stream_options": {"include_usage": true},
+            "max_completion_tokens": 7, "temperature": 0.2, "stop": ["a", "b"]
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), expected);
+        assert_eq!(String::from_utf8(bytes).unwrap().matches("\"model\"").count(), 1);
     }
 
     #[test]

@@ -61,6 +61,8 @@ struct Entry {
     until: Instant,
     /// Its place in the order of use.
     used: u64,
+    /// Its place in the order of age.
+    born: u64,
 }
 
 /// Replies by their keys.
@@ -72,11 +74,21 @@ pub(super) struct Kept {
     entries: HashMap<Key, Entry>,
     /// The least recently used first.
     order: BTreeMap<u64, Key>,
+    /// The oldest first: all are kept for the same time.
+    ages: BTreeMap<u64, Key>,
 }
 
 impl Kept {
     pub(super) fn new(ReplyCacheSettings { keep, bytes: most_bytes }: ReplyCacheSettings) -> Self {
-        Self { keep, most_bytes, bytes: 0, uses: 0, entries: HashMap::new(), order: BTreeMap::new() }
+        Self {
+            keep,
+            most_bytes,
+            bytes: 0,
+            uses: 0,
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            ages: BTreeMap::new(),
+        }
     }
 
     pub(super) fn get(&mut self, key: &Key) -> Option<Arc<WholeReply>> {
@@ -106,14 +118,35 @@ impl Kept {
         self.uses += 1;
         self.bytes += bytes;
         self.order.insert(self.uses, key);
+        self.ages.insert(self.uses, key);
         let until = Instant::now() + self.keep;
-        self.entries.insert(key, Entry { reply: Arc::new(reply), bytes, until, used: self.uses });
+        self.entries.insert(key, Entry { reply: Arc::new(reply), bytes, until, used: self.uses, born: self.uses });
+    }
+
+    /// Drops what has been kept for its time; says when there is more to drop.
+    pub(super) fn forget_expired(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        loop {
+            let key = *self.ages.first_key_value()?.1;
+            let until = self.entries.get(&key)?.until;
+            if until > now {
+                return Some(until);
+            }
+            self.remove(&key);
+        }
+    }
+
+    /// What all that is kept takes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.bytes -= entry.bytes;
             self.order.remove(&entry.used);
+            self.ages.remove(&entry.born);
         }
     }
 }
@@ -140,7 +173,23 @@ mod tests {
         assert_eq!(kept.get(&[1; 32]).as_deref(), Some(&reply("one")));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(kept.get(&[1; 32]), None, "being used does not make it younger");
-        assert_eq!((kept.bytes, kept.entries.len(), kept.order.len()), (0, 0, 0));
+        assert_eq!((kept.bytes, kept.entries.len(), kept.order.len(), kept.ages.len()), (0, 0, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_dropped_in_time() {
+        let mut kept = kept(10_000);
+        assert_eq!(kept.forget_expired(), None);
+        kept.put([1; 32], reply("one"));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        kept.put([2; 32], reply("two"));
+        kept.get(&[1; 32]);
+        assert_eq!(kept.forget_expired(), Some(Instant::now() + Duration::from_secs(40)));
+        tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(kept.forget_expired(), Some(Instant::now() + Duration::from_secs(20)), "the first is gone");
+        assert_eq!((kept.entries.len(), kept.ages.len()), (1, 1));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!((kept.forget_expired(), kept.bytes), (None, 0));
     }
 
     #[tokio::test]
@@ -169,7 +218,7 @@ mod tests {
                     kept.put([n; 32], reply(&"x".repeat(length)));
                     assert!(kept.bytes <= 5_000);
                     assert_eq!(kept.bytes, kept.entries.values().map(|entry| entry.bytes).sum::<usize>());
-                    assert_eq!(kept.order.len(), kept.entries.len());
+                    assert_eq!((kept.order.len(), kept.ages.len()), (kept.entries.len(), kept.entries.len()));
                 }
             });
         }

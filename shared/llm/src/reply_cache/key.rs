@@ -2,7 +2,7 @@
 
 use parlance_shared::port::llm::{Prompt, PromptMessage, PromptOptions, PromptScope, ProviderInfo};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 /// Two requests with the same key are the same, as far as SHA-256 goes.
@@ -18,16 +18,17 @@ struct Sent<'a> {
     tool_choice: &'a Option<Value>,
     response_format: &'a Option<Value>,
     max_output_tokens: &'a Option<u32>,
+    parameters: &'a Map<String, Value>,
 }
 
 /// The key of a request; none when its reply must not be used again.
 pub(super) fn key_of(to: &ProviderInfo, prompt: &Prompt) -> Option<Key> {
     // Named one by one, so that nothing that is ever added is left out.
     let Prompt { model, messages, options, scope } = prompt;
-    let PromptOptions { tools, tool_choice, response_format, max_output_tokens } = options;
+    let PromptOptions { tools, tool_choice, response_format, max_output_tokens, parameters } = options;
     let model = model.as_deref().unwrap_or(&to.model);
     let scope = scope.as_ref()?;
-    let sent = Sent { to, scope, model, messages, tools, tool_choice, response_format, max_output_tokens };
+    let sent = Sent { to, scope, model, messages, tools, tool_choice, response_format, max_output_tokens, parameters };
     Some(Sha256::digest(serde_json::to_vec(&sent).ok()?).into())
 }
 

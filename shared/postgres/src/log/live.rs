@@ -39,6 +39,8 @@ struct State {
     text: String,
     /// The text is in the store only.
     expired: bool,
+    /// The text was deleted.
+    erased: bool,
     end: Option<Task>,
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct Stored {
     pub(crate) text: String,
     pub(crate) end: Option<Task>,
     pub(crate) expired: bool,
+    pub(crate) erased: bool,
 }
 
 /// What a reader finds.
@@ -147,7 +150,7 @@ impl LiveTask {
             reason.clone_into(&mut state.reset_reason);
             state.text.clear();
             state.end = None;
-            state.expired = false;
+            (state.expired, state.erased) = (false, false);
             drop(state);
             self.changed.notify_waiters();
         }
@@ -201,6 +204,7 @@ impl LiveTask {
             end: state.end.as_ref(),
             // Another process may have been ahead when it handed the cursor out.
             complete: state.end.is_some(),
+            erased: state.erased,
         };
         Ok(match view.next_after(seen)? {
             Some(entry) => Found::Entry(entry),
@@ -229,6 +233,7 @@ impl State {
         self.reset_reason = stored.reset_reason;
         self.end = stored.end;
         self.expired = stored.expired;
+        self.erased = stored.erased;
     }
 }
 
@@ -256,6 +261,7 @@ mod tests {
             text: text.into(),
             end: None,
             expired: false,
+            erased: false,
         }
     }
 

@@ -108,6 +108,7 @@ fn stored(id: TaskId, mut row: TurnRow, pieces: Vec<(u64, Vec<u8>)>) -> sqlx::Re
         end,
         attempt: row.attempt(),
         expired: row.reply_expired,
+        erased: row.session_deleted,
         user: UserId::new(from_sql(row.user_id)),
         reset_reason: from_sql(row.reset_reason),
     })

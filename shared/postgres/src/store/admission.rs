@@ -34,7 +34,8 @@ pub(super) async fn find(
                EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND deleted_at IS NOT NULL) AS "deleted!",
                ARRAY(SELECT id FROM waiting LIMIT $4) AS "waiting!: Vec<String>",
                greatest((SELECT max(accepted_at) FROM waiting),
-                   (SELECT interrupted_before FROM checkpoints WHERE session_id = $1 AND user_id = $2)) AS "latest?""#,
+                   (SELECT interrupted_before FROM checkpoints WHERE session_id = $1 AND user_id = $2)) AS "latest?",
+               now() AS "looked_at!""#,
         session.to_string(),
         &*to_sql(user.as_str()),
         &recent,
@@ -47,5 +48,6 @@ pub(super) async fn find(
         strategy: row.strategy.as_deref().and_then(Strategy::from_word),
         waiting: row.waiting.iter().map(|task| id(task)).collect::<sqlx::Result<_>>()?,
         latest: row.latest,
+        looked_at: Some(row.looked_at),
     })
 }

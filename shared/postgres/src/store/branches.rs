@@ -65,6 +65,7 @@ pub(super) async fn find(
             accepted_at: DateTime::from_timestamp_micros(row.sorts_at).unwrap_or_default(),
             fingerprint: row.fingerprint.map(from_sql),
             input: TurnInput::from_column(row.input.as_deref()).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            looked_at: None,
         },
         superseded_by: row.superseded_by.as_deref().map(id).transpose()?,
         is_last: row.is_last,

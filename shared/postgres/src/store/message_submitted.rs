@@ -34,7 +34,7 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
                    fingerprint = coalesce(t.fingerprint, excluded.fingerprint),
                    accepted_at = least(t.accepted_at, excluded.accepted_at)
                WHERE t.user_id = excluded.user_id AND t.session_id = excluded.session_id
-               RETURNING t.message_id, t.status
+               RETURNING t.message_id, t.status, t.error_code
            ), message AS (
                INSERT INTO messages AS m (task_id, role, id, session_id, user_id, content, metadata, created_at, sorts_at,
                    input)
@@ -44,10 +44,12 @@ pub(super) async fn record(connection: &mut PgConnection, event: &MessageSubmitt
                    created_at = least(m.created_at, excluded.created_at),
                    sorts_at = least(m.sorts_at, excluded.sorts_at)
            ), branch AS (
-               -- The same request made twice counts from its first time on, as its message does.
+               -- The same request made twice counts from its first time on, as its message does. What was refused stands in
+               -- for nothing.
                INSERT INTO branches AS b (task_id, session_id, user_id, replaces, from_at, at)
                SELECT $4, $1, $2, $13, $14::timestamptz, $3
                FROM session CROSS JOIN task WHERE session.kept AND $13::text IS NOT NULL
+                   AND task.error_code IS DISTINCT FROM 'session_busy'
                ON CONFLICT (task_id) DO UPDATE SET at = least(b.at, excluded.at)
            ), seen AS (
                -- Only an event that is its session's earliest can be its user's earliest.

@@ -1,6 +1,6 @@
 //! How a task ended, and what was said by then.
 
-use parlance_shared::{event::ReplyCompleted, port::users::user_key, task::Status};
+use parlance_shared::{event::ReplyCompleted, port::users::user_key, task::{Status, codes}};
 use sqlx::{Connection as _, PgConnection};
 
 use super::values::{count, to_millis};
@@ -33,6 +33,16 @@ pub(super) async fn record(connection: &mut PgConnection, event: &ReplyCompleted
     )
     .execute(&mut *transaction)
     .await?;
+    if task.error.as_ref().is_some_and(|error| error.code == codes::SESSION_BUSY) {
+        sqlx::query!(
+            "DELETE FROM branches WHERE task_id = $1 AND session_id = $2 AND user_id = $3",
+            task.id.to_string(),
+            event.session_id.to_string(),
+            &*to_sql(event.user_id.as_str())
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
     transaction.commit().await
 }
 

@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use chrono::DateTime;
+use futures_util::{Stream, TryStreamExt as _};
 use parlance_shared::{
     UserId,
     content::TurnInput,
@@ -22,8 +23,9 @@ use super::{
 };
 use crate::text::from_sql;
 
-/// Bounds what one page holds in memory: each request has a whole message.
 const PAGE: u32 = 100;
+/// Bounds what one page holds in memory, but for its last request: each has a whole message.
+const PAGE_BYTES: usize = 4 << 20;
 
 #[async_trait]
 impl StoreAdmin for PostgresStore {
@@ -94,7 +96,7 @@ async fn of_session(
     (at, message): (i64, &str),
     limit: u32,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         Row,
         r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at, m.input,
                t.reply_message_id AS "reply_message_id!", t.requested_model, t.fingerprint, t.status
@@ -113,8 +115,8 @@ async fn of_session(
         task,
         i64::from(limit)
     )
-    .fetch_all(connection)
-    .await
+    .fetch(connection);
+    page(rows).await
 }
 
 async fn of_time(
@@ -123,7 +125,7 @@ async fn of_time(
     (at, message): (i64, &str),
     limit: u32,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         Row,
         r#"SELECT m.task_id, m.id, m.session_id, m.user_id, m.content, m.metadata::text AS metadata, m.sorts_at, m.input,
                t.reply_message_id AS "reply_message_id!", t.requested_model, t.fingerprint, t.status
@@ -138,8 +140,20 @@ async fn of_time(
         message,
         i64::from(limit)
     )
-    .fetch_all(connection)
-    .await
+    .fetch(connection);
+    page(rows).await
+}
+
+/// The first rows, up to the bound.
+async fn page(mut rows: impl Stream<Item = sqlx::Result<Row>> + Unpin) -> sqlx::Result<Vec<Row>> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        bytes += row.content.len() + row.input.as_ref().map_or(0, String::len);
+        page.push(row);
+    }
+    Ok(page)
 }
 
 fn request(row: Row) -> sqlx::Result<StoredRequest> {
@@ -158,6 +172,7 @@ fn request(row: Row) -> sqlx::Result<StoredRequest> {
             accepted_at: DateTime::from_timestamp_micros(row.sorts_at).unwrap_or_default(),
             fingerprint: row.fingerprint.map(from_sql),
             input: TurnInput::from_column(row.input.as_deref()).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            looked_at: None,
         },
     })
 }

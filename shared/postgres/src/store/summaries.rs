@@ -73,7 +73,7 @@ pub(super) async fn find(
            FROM sessions AS s
            LEFT JOIN LATERAL (
                SELECT * FROM summaries AS v
-               WHERE v.session_id = s.id AND v.user_id = s.user_id AND ($3::bigint IS NULL OR v.version = $3)
+               WHERE v.session_id = s.id AND v.user_id = s.user_id AND v.version > 0 AND ($3::bigint IS NULL OR v.version = $3)
                ORDER BY v.version DESC LIMIT 1
            ) AS m ON true
            WHERE s.id = $1 AND s.user_id = $2"#,

@@ -1,9 +1,9 @@
-//! Sums of what a user's tasks and summaries used. Derived from their rows, of which each has one, so duplicates and replays
+//! Sums of what a user's tasks, summaries and headings (version 0 of the summaries) used. Derived from their rows, of which each has one, so duplicates and replays
 //! change nothing.
 
 use parlance_shared::{
     UserId,
-    usage::{Speed, UsageGroup, UsageQuery, UsageReport, UsageSums, known_cost},
+    usage::{UsageQuery, UsageReport, UsageRow},
 };
 use sqlx::PgConnection;
 
@@ -18,24 +18,26 @@ pub(super) async fn report(
     let after = query.after.as_deref().map(to_sql);
     // The row of the total, the groups, and one more to tell whether there are others.
     let rows_to_read = i64::from(query.limit) + 2;
-    let mut rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        UsageRow,
         r#"WITH used AS (
                SELECT CASE $4 WHEN 'day' THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
                    WHEN 'session' THEN session_id ELSE coalesce(model, '') END COLLATE "C" AS key,
-                   1 AS task, input_tokens, output_tokens, cached_tokens, cost_micro_usd,
+                   1 AS task, 0 AS summary, input_tokens, output_tokens, cached_tokens, cost_micro_usd,
                    CASE WHEN first_token_at IS NOT NULL AND accepted_at IS NOT NULL
                        THEN greatest(floor(extract(epoch FROM first_token_at - accepted_at) * 1000), 0) END AS first_ms,
-                   CASE WHEN output_tokens > 0 AND finished_at > first_token_at
+                   CASE WHEN attempt = 1 AND output_tokens > 0 AND finished_at > first_token_at
                        THEN floor(extract(epoch FROM finished_at - first_token_at) * 1000) END AS written_ms
                FROM tasks WHERE user_id = $1 AND finished_at >= $2 AND finished_at < $3
                UNION ALL
                SELECT CASE $4 WHEN 'day' THEN to_char(made_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
                    WHEN 'session' THEN session_id ELSE coalesce(model, '') END COLLATE "C",
-                   0, input_tokens, output_tokens, cached_tokens, cost_micro_usd, NULL, NULL
+                   0, CASE WHEN version > 0 THEN 1 ELSE 0 END, input_tokens, output_tokens, cached_tokens, cost_micro_usd,
+                   NULL, NULL
                FROM summaries WHERE user_id = $1 AND made_at >= $2 AND made_at < $3
            )
            SELECT grouping(key) = 1 AS "is_total!", coalesce(key, '') AS "key!", coalesce(sum(task), 0) AS "tasks!",
-               count(*) - coalesce(sum(task), 0) AS "summaries!",
+               coalesce(sum(summary), 0) AS "summaries!", count(*) - coalesce(sum(task + summary), 0) AS "headings!",
                coalesce(sum(input_tokens), 0)::bigint AS "input!", coalesce(sum(output_tokens), 0)::bigint AS "output!",
                coalesce(sum(cached_tokens), 0)::bigint AS "cached!", sum(cost_micro_usd)::bigint AS cost,
                count(*) FILTER (WHERE cost_micro_usd IS NULL AND coalesce(input_tokens, output_tokens) IS NOT NULL)
@@ -55,22 +57,6 @@ pub(super) async fn report(
     .fetch_all(connection)
     .await?
     .into_iter()
-    .map(|row| {
-        let unpriced = row.unpriced.unsigned_abs();
-        let sums = UsageSums {
-            tasks: row.tasks.unsigned_abs(),
-            summaries: row.summaries.unsigned_abs(),
-            input_tokens: row.input.unsigned_abs(),
-            output_tokens: row.output.unsigned_abs(),
-            cached_tokens: row.cached.unsigned_abs(),
-            cost_micro_usd: known_cost(row.cost.map(i64::unsigned_abs), unpriced),
-            unpriced,
-            first_token_ms_p50: row.first_ms,
-            speed: Speed { tokens: row.written.unsigned_abs(), millis: row.written_ms },
-        };
-        (row.is_total, UsageGroup { key: from_sql(row.key), sums })
-    })
-    .peekable();
-    let total = rows.next_if(|(is_total, _)| *is_total).map_or_else(UsageSums::nothing, |(_, total)| total.sums);
-    Ok(UsageReport::new(total, rows.map(|(_, group)| group).collect(), query))
+    .map(|row| UsageRow { key: from_sql(row.key), ..row });
+    Ok(UsageReport::of(rows.collect(), query))
 }

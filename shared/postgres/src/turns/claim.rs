@@ -188,7 +188,8 @@ impl Ask<'_> {
     /// A replay has a failed task answered anew, once.
     fn reopens(&self, row: &TurnRow) -> bool {
         let is_new = self.request.reopen.is_some_and(|replay| !row.reopened_by.contains(&replay));
-        is_new && row.status == Status::Failed.as_str() && !row.session_deleted
+        let was_refused = row.error_code.as_deref() == Some(codes::SESSION_BUSY);
+        is_new && row.status == Status::Failed.as_str() && !was_refused && !row.session_deleted
     }
 
     async fn take_over(&self, connection: &mut PgConnection, row: TurnRow) -> sqlx::Result<Granted> {

@@ -40,6 +40,8 @@ pub(super) async fn step(
         let running = running.fetch_one(&mut *transaction).await?;
         stepped.report.running = u64::try_from(running).unwrap_or_default();
         if stepped.report.running == 0 {
+            sqlx::query!("DELETE FROM hidden_responses WHERE user_id = $1", user).execute(&mut *transaction).await?;
+            delete_beside(&mut transaction, user).await?;
             sqlx::query!("DELETE FROM users WHERE id = $1", user).execute(&mut *transaction).await?;
             stepped.report.done = true;
         }
@@ -47,6 +49,17 @@ pub(super) async fn step(
     send(&mut transaction, &stepped.notices).await?;
     transaction.commit().await?;
     Ok(stepped.report)
+}
+
+/// What hangs on no session. Keys, only with a login that may delete them: a service's may not, and they are counted as left.
+async fn delete_beside(connection: &mut PgConnection, user: &str) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM hidden_responses WHERE user_id = $1", user).execute(&mut *connection).await?;
+    let may_delete =
+        sqlx::query_scalar!(r#"SELECT has_table_privilege(current_user, 'api_keys', 'DELETE') AS "may!""#);
+    if may_delete.fetch_one(&mut *connection).await? {
+        sqlx::query!("DELETE FROM api_keys WHERE user_id = $1", user).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Those that still bear the user's name, but for the turns that are waited for.

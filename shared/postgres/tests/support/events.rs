@@ -28,6 +28,7 @@ pub fn request(user: &UserId, millis: i64) -> MessageSubmitted {
         accepted_at: at(millis),
         fingerprint: None,
         input: Default::default(),
+        looked_at: None,
     }
 }
 
@@ -42,7 +43,7 @@ pub fn reply(request: &MessageSubmitted, status: Status, attempt: u32, content: 
     task.reply.content = content.to_owned();
     let ended = Some(request.accepted_at + chrono::TimeDelta::milliseconds(i64::from(attempt)));
     task.timings = Timings::from_instants(Some(request.accepted_at), ended, ended, ended);
-    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task }
+    ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task, webhook: None }
 }
 
 pub fn deleted(request: &MessageSubmitted) -> SessionDeleted {

@@ -113,6 +113,11 @@ async fn what_one_worker_finds_out_all_know_and_one_probe_finds_the_provider_wel
     // One that comes later knows of it, and so does one that was there.
     let mut second = world.llm_worker().await;
     second.process.says("another worker says that the provider fails").await;
+    for worker in [&first, &second] {
+        let metrics = worker.get("/metrics").await.body;
+        let of_primary = |line: &&str| line.starts_with("parlance_provider_circuit_open{provider=\"openai-compatible ");
+        assert!(metrics.lines().find(of_primary).is_some_and(|sample| sample.ends_with(" 1")), "{metrics}");
+    }
     first.stop().await;
     for n in 2..5 {
         assert_eq!(answered_by(&ingest, &n.to_string()).await, "fallback-1");

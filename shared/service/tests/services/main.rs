@@ -6,17 +6,22 @@
 #![allow(clippy::disallowed_methods, reason = "tests spawn what ends with them")]
 #![allow(clippy::print_stdout, reason = "says what was not run")]
 
+mod alone;
 mod any_instance;
 mod branches;
+mod chat_completions;
 mod database_outage;
+mod deleted_session;
 mod fallback;
 mod idempotency;
+mod keys;
 mod llm_outage;
 mod lost_workers;
 mod memory;
 mod poison;
 mod pubsub_outage;
 mod push;
+mod responses;
 mod schema;
 mod settings;
 mod stopping;
@@ -25,3 +30,4 @@ mod tools;
 mod turns_in_order;
 mod usage;
 mod users;
+mod webhooks;

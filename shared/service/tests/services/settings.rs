@@ -12,7 +12,7 @@ const PASSWORD: &str = "s3cr3t-of-the-database";
 const KEY: &str = "sk-s3cr3t-of-the-model";
 
 /// Everything that any service needs in production. Nobody is there, which must not matter before the settings are good.
-const WHOLE: [(&str, &str); 8] = [
+const WHOLE: [(&str, &str); 9] = [
     ("ENVIRONMENT", "production"),
     ("HOST", "127.0.0.1"),
     ("DATABASE_URL", "postgres://u:s3cr3t-of-the-database@127.0.0.1:1/d"),
@@ -21,6 +21,7 @@ const WHOLE: [(&str, &str); 8] = [
     ("LLM_BASE_URL", "http://127.0.0.1:1/v1"),
     ("LLM_API_KEY", KEY),
     ("LLM_MODEL", "some-model"),
+    ("AUTH_API_KEYS", "on"),
 ];
 
 /// Runs it in an empty folder, which must stay empty.
@@ -58,6 +59,7 @@ async fn what_is_missing_is_named_in_development_and_in_production() {
         for environment in ["development", "production"] {
             let mut needs = vec!["DATABASE_URL", "PUBSUB_PROJECT_ID"];
             match (service, environment) {
+                ("ingest-api", "production") => needs.extend(["ID_SECRET", "AUTH_API_KEYS"]),
                 ("ingest-api", _) => needs.push("ID_SECRET"),
                 ("llm-worker", "production") => needs.push("LLM_BASE_URL"),
                 _ => {}
@@ -122,9 +124,11 @@ async fn wrong_values_are_refused_without_being_repeated() {
 
 #[tokio::test]
 async fn users_are_not_let_in_from_elsewhere_and_a_port_in_use_is_one_sentence() {
-    let open: Vec<_> = WHOLE.into_iter().filter(|(name, _)| *name != "HOST").collect();
-    let ended = run("ingest-api", &open).await;
-    line_of(refused("ingest-api", &ended, 2), "HOST");
+    let unasked = WHOLE.into_iter().filter(|(name, _)| !["HOST", "AUTH_API_KEYS"].contains(name));
+    let mut open: Vec<_> = unasked.chain([("HOST", "0.0.0.0")]).collect();
+    line_of(refused("ingest-api", &run("ingest-api", &open).await, 2), "AUTH_API_KEYS");
+    open[0] = ("ENVIRONMENT", "development");
+    line_of(refused("ingest-api", &run("ingest-api", &open).await, 2), "HOST");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let mut variables = WHOLE.to_vec();

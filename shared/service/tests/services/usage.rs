@@ -111,3 +111,23 @@ async fn the_same_prompt_is_asked_once_in_flight_and_after() {
     let costs: Vec<_> = [&one, &two, &three].iter().filter_map(|task| task["cost_micro_usd"].as_u64()).collect();
     assert_eq!((costs.len(), costs.iter().filter(|cost| **cost == 0).count()), (3, 2), "{costs:?}");
 }
+
+/// What a model took to find a heading is used like the rest, and is no task.
+#[tokio::test]
+async fn a_heading_is_used_too() {
+    let Some(world) = World::new(Script::always(Behaviour::tokens(30))).await else { return };
+    let (_folder, prices) = prices();
+    let world = world.with("PRICES_FILE", &prices).with("HEADINGS", "on");
+    let (ingest, _worker, _persist) = world.all().await;
+    let first = ingest.say(None, "what is a harbour?").await;
+    let ended = ingest.completed(&first.task).await;
+    let total = eventually("the heading is in the record", async || {
+        let usage = ingest.get("/v1/usage").await.expect(200);
+        (usage["total"]["tasks"] == 1 && usage["total"]["headings"] == 1).then(|| usage["total"].clone())
+    })
+    .await;
+    let number = |value: &serde_json::Value, name: &str| value[name].as_u64().unwrap();
+    let (input, output) = (number(&total, "input_tokens"), number(&total, "output_tokens"));
+    assert!(input > number(&ended["usage"], "input_tokens") && output > number(&ended["usage"], "output_tokens"));
+    assert_eq!((number(&total, "cost_micro_usd"), number(&total, "summaries")), (input + 3 * output, 0));
+}

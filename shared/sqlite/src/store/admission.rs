@@ -49,6 +49,7 @@ pub(super) async fn find(
         deleted: row.deleted,
         strategy: row.strategy.as_deref().and_then(Strategy::from_word),
         waiting: row.waiting.iter().flat_map(|ids| ids.split(' ')).map(id).collect::<sqlx::Result<_>>()?,
+        looked_at: None,
         latest: (row.latest > 0).then(|| DateTime::from_timestamp_millis(row.latest)).flatten(),
     })
 }

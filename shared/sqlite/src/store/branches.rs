@@ -4,7 +4,7 @@
 //! conversation. What a turn stands in for stays so when that turn is superseded in its own time.
 
 use parlance_shared::{
-    SessionId, UserId,
+    SessionId, TaskId, UserId,
     content::TurnInput,
     event::{MessageSubmitted, Strategy},
     port::store::{Lookup, StoredTurn, TurnOf},
@@ -33,6 +33,13 @@ pub(super) async fn put(connection: &mut SqliteConnection, event: &MessageSubmit
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Forgets what a task was to stand in for.
+pub(super) async fn remove(connection: &mut SqliteConnection, task: TaskId) -> sqlx::Result<()> {
+    let task = task.to_string();
+    sqlx::query!("DELETE FROM branches WHERE task_id = ?", task).execute(connection).await?;
     Ok(())
 }
 
@@ -95,6 +102,7 @@ pub(super) async fn find(
             accepted_at: time_micros(row.sorts_at)?,
             fingerprint: row.fingerprint,
             input: TurnInput::from_column(row.input.as_deref()).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            looked_at: None,
         },
         superseded_by: row.superseded_by.as_deref().map(id).transpose()?,
         is_last: row.is_last,

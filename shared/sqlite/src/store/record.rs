@@ -20,12 +20,15 @@ pub(super) async fn message_submitted(connection: &mut SqliteConnection, event: 
     let session = sessions::touch(connection, &event.user_id, event.session_id, at, at).await?;
     let message_id = match session {
         SessionState::Kept => {
-            branches::put(connection, event).await?;
             messages::put_users(connection, event).await?
         }
         SessionState::Deleted => event.message_id,
     };
     let task = tasks::accept(connection, event, message_id, session).await?;
+    // What was refused stands in for nothing.
+    if session == SessionState::Kept && !task.was_refused {
+        branches::put(connection, event).await?;
+    }
     if task.status.is_terminal() && session == SessionState::Kept {
         messages::sort_reply_after(connection, event.task_id, task.accepted_at).await?;
     }
@@ -70,11 +73,14 @@ pub(super) async fn reply_completed(connection: &mut SqliteConnection, event: &R
         return Ok(());
     }
     let session = sessions::touch(connection, &event.user_id, event.session_id, began_at, ended_at).await?;
-    let Some(Recorded { reply_message_id, accepted_at, .. }) = tasks::end(connection, event, session).await? else {
+    let Some(Recorded { reply_message_id, accepted_at, was_refused, .. }) = tasks::end(connection, event, session).await? else {
         return Ok(());
     };
     if session == SessionState::Deleted {
         return Ok(());
+    }
+    if was_refused {
+        branches::remove(connection, task.id).await?;
     }
     // A completed reply is a message even when the model said nothing; a failed or cancelled one only if it said something.
     if task.status != Status::Completed && task.reply.content.is_empty() {

@@ -110,6 +110,7 @@ async fn list(
                 fingerprint: row.fingerprint,
                 input: TurnInput::from_column(row.input.as_deref())
                     .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                looked_at: None,
             },
         });
     }

@@ -75,7 +75,8 @@ pub(super) async fn find(
                m.turns AS "turns?", m.tokens AS "tokens?", m.made_at AS "made_at?", m.model AS "model?",
                m.input_tokens AS "input_tokens?", m.output_tokens AS "output_tokens?", m.cached_tokens AS "cached_tokens?"
            FROM sessions AS s
-           LEFT JOIN summaries AS m ON m.session_id = s.id AND m.user_id = s.user_id AND (?3 IS NULL OR m.version = ?3)
+           LEFT JOIN summaries AS m ON m.session_id = s.id AND m.user_id = s.user_id AND m.version > 0
+               AND (?3 IS NULL OR m.version = ?3)
            WHERE s.id = ?1 AND s.user_id = ?2
            ORDER BY m.version DESC LIMIT 1"#,
         key,

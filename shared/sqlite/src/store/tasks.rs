@@ -4,7 +4,7 @@ use parlance_shared::{
     MessageId, SessionId, TaskId, UserId,
     event::{MessageSubmitted, ReplyCompleted},
     port::store::{Lookup, StoredTask},
-    task::{Reply, Status, Task, TaskDetails, TaskError},
+    task::{Reply, Status, Task, TaskDetails, TaskError, codes},
 };
 use sqlx::SqliteConnection;
 
@@ -19,6 +19,8 @@ pub(super) struct Recorded {
     pub(super) status: Status,
     pub(super) accepted_at: Option<i64>,
     pub(super) reply_message_id: Option<MessageId>,
+    /// Another turn of its session came first.
+    pub(super) was_refused: bool,
 }
 
 /// Keeps an accepted request. How the task ended, if that is known already, stays.
@@ -45,7 +47,7 @@ pub(super) async fn accept(
                accepted_at = min(coalesce(accepted_at, excluded.accepted_at), excluded.accepted_at)
            WHERE user_id = excluded.user_id AND session_id = excluded.session_id
            RETURNING status AS "status!", accepted_at AS "accepted_at?",
-               reply_message_id AS "reply_message_id?""#,
+               reply_message_id AS "reply_message_id?", error_code AS "error_code?""#,
         task,
         owner,
         session_id,
@@ -58,7 +60,7 @@ pub(super) async fn accept(
     .fetch_optional(connection)
     .await?
     .ok_or_else(|| foreign(event.task_id))?;
-    recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref())
+    recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref(), row.error_code.as_deref())
 }
 
 /// Keeps a task's end, unless one of the same or a later attempt is known: then there is nothing to do (`None`).
@@ -105,7 +107,7 @@ pub(super) async fn end(
            WHERE user_id = excluded.user_id AND session_id = excluded.session_id
                AND (status = 'queued' OR attempt < excluded.attempt)
            RETURNING status AS "status!", accepted_at AS "accepted_at?",
-               reply_message_id AS "reply_message_id?""#,
+               reply_message_id AS "reply_message_id?", error_code AS "error_code?""#,
         key,
         owner,
         session_id,
@@ -131,7 +133,7 @@ pub(super) async fn end(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = row {
-        return recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref()).map(Some);
+        return recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref(), row.error_code.as_deref()).map(Some);
     }
     let ours = sqlx::query_scalar!(
         "SELECT 1 FROM tasks WHERE id = ? AND user_id = ? AND session_id = ?",
@@ -207,8 +209,18 @@ pub(super) async fn find(
     Ok(Lookup::Found(StoredTask { task: found, fingerprint: row.fingerprint }))
 }
 
-fn recorded(word: &str, accepted_at: Option<i64>, reply: Option<&str>) -> sqlx::Result<Recorded> {
-    Ok(Recorded { status: status(word)?, accepted_at, reply_message_id: reply.map(id).transpose()? })
+fn recorded(
+    word: &str,
+    accepted_at: Option<i64>,
+    reply: Option<&str>,
+    error_code: Option<&str>,
+) -> sqlx::Result<Recorded> {
+    Ok(Recorded {
+        status: status(word)?,
+        accepted_at,
+        reply_message_id: reply.map(id).transpose()?,
+        was_refused: error_code == Some(codes::SESSION_BUSY),
+    })
 }
 
 fn foreign(task: TaskId) -> sqlx::Error {

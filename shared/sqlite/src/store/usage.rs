@@ -1,9 +1,9 @@
-//! Sums of what a user's tasks and summaries used. Derived from their rows, of which each has one, so duplicates and replays
+//! Sums of what a user's tasks, summaries and headings (version 0 of the summaries) used. Derived from their rows, of which each has one, so duplicates and replays
 //! change nothing.
 
 use parlance_shared::{
     UserId,
-    usage::{Speed, UsageGroup, UsageQuery, UsageReport, UsageSums, known_cost},
+    usage::{UsageQuery, UsageReport, UsageRow},
 };
 use sqlx::SqliteConnection;
 
@@ -17,18 +17,20 @@ pub(super) async fn report(
     let (after, limit) = (query.after.as_deref(), i64::from(query.limit));
     // The row of the total, the groups, and one more to tell whether there are others.
     let rows_to_read = limit + 2;
-    let mut rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        UsageRow,
         r#"WITH used AS (
                SELECT CASE ?4 WHEN 'day' THEN strftime('%Y-%m-%d', finished_at / 1000, 'unixepoch')
                    WHEN 'session' THEN session_id ELSE coalesce(model, '') END AS key,
-                   1 AS task, input_tokens, output_tokens, cached_tokens, cost_micro_usd,
+                   1 AS task, 0 AS summary, input_tokens, output_tokens, cached_tokens, cost_micro_usd,
                    max(first_token_at - accepted_at, 0) AS first_ms,
-                   iif(output_tokens > 0 AND finished_at > first_token_at, finished_at - first_token_at, NULL) AS written_ms
+                   iif(attempt = 1 AND output_tokens > 0 AND finished_at > first_token_at, finished_at - first_token_at, NULL)
+                       AS written_ms
                FROM tasks WHERE user_id = ?1 AND finished_at >= ?2 AND finished_at < ?3
                UNION ALL
                SELECT CASE ?4 WHEN 'day' THEN strftime('%Y-%m-%d', made_at / 1000, 'unixepoch')
                    WHEN 'session' THEN session_id ELSE coalesce(model, '') END,
-                   0, input_tokens, output_tokens, cached_tokens, cost_micro_usd, NULL, NULL
+                   0, version > 0, input_tokens, output_tokens, cached_tokens, cost_micro_usd, NULL, NULL
                FROM summaries WHERE user_id = ?1 AND made_at >= ?2 AND made_at < ?3
            ), grouped AS (
                SELECT 1 AS total, '' AS "group", * FROM used
@@ -39,8 +41,8 @@ pub(super) async fn report(
                    row_number() OVER (PARTITION BY total, "group" ORDER BY first_ms IS NULL, first_ms) AS rank
                FROM grouped
            )
-           SELECT total AS "is_total!: i64", "group" AS "key!: String", sum(task) AS "tasks!: i64",
-               count(*) - sum(task) AS "summaries!: i64",
+           SELECT total AS "is_total!: bool", "group" AS "key!: String", sum(task) AS "tasks!: i64",
+               sum(summary) AS "summaries!: i64", count(*) - sum(task + summary) AS "headings!: i64",
                coalesce(sum(input_tokens), 0) AS "input!: i64", coalesce(sum(output_tokens), 0) AS "output!: i64",
                coalesce(sum(cached_tokens), 0) AS "cached!: i64", sum(cost_micro_usd) AS "cost?: i64",
                count(*) FILTER (WHERE cost_micro_usd IS NULL AND coalesce(input_tokens, output_tokens) IS NOT NULL)
@@ -57,25 +59,6 @@ pub(super) async fn report(
         rows_to_read
     )
     .fetch_all(connection)
-    .await?
-    .into_iter()
-    .map(|row| {
-        let unpriced = row.unpriced.unsigned_abs();
-        let sums = UsageSums {
-            tasks: row.tasks.unsigned_abs(),
-            summaries: row.summaries.unsigned_abs(),
-            input_tokens: row.input.unsigned_abs(),
-            output_tokens: row.output.unsigned_abs(),
-            cached_tokens: row.cached.unsigned_abs(),
-            cost_micro_usd: known_cost(row.cost.map(i64::unsigned_abs), unpriced),
-            unpriced,
-            first_token_ms_p50: row.first_ms,
-            speed: Speed { tokens: row.written.unsigned_abs(), millis: row.written_ms },
-        };
-        (row.is_total == 1, UsageGroup { key: row.key, sums })
-    })
-    .peekable();
-    // Nothing at all has no row, not even a total.
-    let total = rows.next_if(|(is_total, _)| *is_total).map_or_else(UsageSums::nothing, |(_, total)| total.sums);
-    Ok(UsageReport::new(total, rows.map(|(_, group)| group).collect(), query))
+    .await?;
+    Ok(UsageReport::of(rows, query))
 }

@@ -54,7 +54,7 @@ pub(super) async fn request_cancel(
             let Some(live) = hub.find(task) else { return };
             match outcome {
                 CancelOutcome::Requested => live.cancelled().cancel(),
-                CancelOutcome::Ended(ended) if ended.attempt == 0 => live.end(owner, Task::clone(ended)),
+                CancelOutcome::Ended(ended) if ended.attempt == 0 => live.end(owner, Task::clone(ended), false),
                 CancelOutcome::Ended(_) | CancelOutcome::UnknownTask => {}
             }
         })

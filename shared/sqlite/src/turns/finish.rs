@@ -15,7 +15,7 @@ use super::{
 };
 
 enum Finished {
-    Task(Box<Task>),
+    Task { task: Box<Task>, erased: bool },
     Fenced,
     StaleCheckpoint,
 }
@@ -40,19 +40,19 @@ pub(super) async fn finish(
         }
         write_end(connection, &claim, &end, now).await?;
         let row = row::load(connection, claim.task_id).await?.ok_or(sqlx::Error::RowNotFound)?;
-        Ok(Finished::Task(Box::new(row.task(claim.task_id)?)))
+        Ok(Finished::Task { task: Box::new(row.task(claim.task_id)?), erased: row.session_deleted == 1 })
     };
     let finished = turns
         .database
         .write_then(job, move |finished| {
-            if let Finished::Task(task) = finished {
-                hub.open(task_id).end(owner, (**task).clone());
+            if let Finished::Task { task, erased } = finished {
+                hub.open(task_id).end(owner, (**task).clone(), *erased);
                 hub.let_go(task_id);
             }
         })
         .await?;
     match finished {
-        Finished::Task(task) => Ok(*task),
+        Finished::Task { task, .. } => Ok(*task),
         Finished::Fenced => Err(ClaimError::Fenced),
         Finished::StaleCheckpoint => Err(ClaimError::StaleCheckpoint),
     }

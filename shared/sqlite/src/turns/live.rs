@@ -34,6 +34,8 @@ struct State {
     complete: bool,
     /// The text is in the store only.
     expired: bool,
+    /// The text was deleted.
+    erased: bool,
     end: Option<Arc<Task>>,
     cancelled: CancellationToken,
 }
@@ -46,6 +48,7 @@ pub(super) struct Stored {
     pub(super) text: String,
     pub(super) end: Option<Task>,
     pub(super) expired: bool,
+    pub(super) erased: bool,
 }
 
 /// What a reader finds.
@@ -110,6 +113,7 @@ impl LiveTask {
         state.complete = stored.end.is_some();
         state.end = stored.end.map(Arc::new);
         state.expired = stored.expired;
+        state.erased = stored.erased;
         drop(state);
         self.changed.notify_waiters();
     }
@@ -123,7 +127,8 @@ impl LiveTask {
         cancelled
     }
 
-    pub(super) fn end(&self, user: UserId, task: Task) {
+    /// `erased`: what was said is deleted.
+    pub(super) fn end(&self, user: UserId, task: Task, erased: bool) {
         let mut state = self.state();
         state.known = true;
         state.user = Some(user);
@@ -131,16 +136,17 @@ impl LiveTask {
         state.text = task.log_text().into_owned();
         state.stored = state.text.len();
         state.complete = true;
+        state.erased = erased;
         state.end = Some(Arc::new(task));
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// The same for whoever reads it already.
+    /// The same for whoever reads it already, with all text gone.
     pub(super) fn end_without_a_word(&self, task: Task) {
         let user = self.state().user.clone();
         if let Some(user) = user {
-            self.end(user, task);
+            self.end(user, task, true);
         }
     }
 
@@ -167,6 +173,7 @@ impl LiveTask {
             text: state.text.as_str().into(),
             end: state.end.as_deref(),
             complete: state.complete,
+            erased: state.erased,
         };
         Ok(match view.next_after(seen)? {
             Some(entry) => Found::Entry(entry),

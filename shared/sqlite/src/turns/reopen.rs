@@ -25,10 +25,13 @@ pub(super) struct Reopened {
     pub(super) stop: bool,
 }
 
-/// The replay that has this ended task answered anew, if it wants to and may: not what is completed, cancelled or deleted,
-/// and not a second time.
+/// The replay that has this ended task answered anew, if it wants to and may: not what is completed, cancelled, refused or
+/// deleted, and not a second time.
 pub(super) fn may_reopen(row: &TurnRow, wanted: Option<Uuid>) -> Option<Uuid> {
     let replay = wanted.filter(|_| row.status == Status::Failed.as_str() && row.session_deleted == 0)?;
+    if row.error_code.as_deref() == Some(codes::SESSION_BUSY) {
+        return None;
+    }
     let before = row.reopened_by.as_deref().unwrap_or_default();
     let id = replay.to_string();
     (!before.split(' ').any(|earlier| earlier == id)).then_some(replay)

@@ -71,6 +71,7 @@ fn stored(id: TaskId, row: TurnRow, text: String) -> sqlx::Result<Stored> {
         end,
         attempt: row.attempt(),
         expired: row.reply_expired == 1,
+        erased: row.session_deleted == 1,
         user: UserId::new(row.user_id),
         reset_reason: row.reset_reason,
         text,

@@ -47,6 +47,9 @@ impl Erasing<'_> {
             sqlx::query_scalar!("SELECT count(*) FROM turns WHERE user_id = ?", self.user).fetch_one(&mut *connection);
         stepped.report.running = u64::try_from(running.await?).unwrap_or_default();
         if stepped.report.running == 0 {
+            sqlx::query!("DELETE FROM hidden_responses WHERE user_id = ?", self.user).execute(&mut *connection).await?;
+            sqlx::query!("DELETE FROM hidden_responses WHERE user_id = ?", self.user).execute(&mut *connection).await?;
+            sqlx::query!("DELETE FROM api_keys WHERE user_id = ?", self.user).execute(&mut *connection).await?;
             sqlx::query!("DELETE FROM users WHERE id = ?", self.user).execute(connection).await?;
             stepped.report.done = true;
         }

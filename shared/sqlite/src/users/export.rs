@@ -28,11 +28,12 @@ pub(super) async fn count(connection: &mut SqliteConnection, user: &UserId) -> s
                   (SELECT count(*) FROM messages WHERE user_id = ?1 AND session_id IN
                       (SELECT id FROM sessions WHERE user_id = ?1)) AS "messages!: i64",
                   (SELECT count(*) FROM tasks WHERE user_id = ?1) AS "tasks!: i64",
-                  (SELECT count(*) FROM summaries WHERE user_id = ?1) AS "summaries!: i64",
+                  (SELECT count(*) FROM summaries WHERE user_id = ?1 AND version > 0) AS "summaries!: i64",
                   (SELECT count(*) FROM branches WHERE user_id = ?1 AND session_id IN
                       (SELECT id FROM sessions WHERE user_id = ?1)) AS "branches!: i64",
                   (SELECT count(*) FROM turns WHERE user_id = ?1) AS "turns!: i64",
-                  (SELECT count(*) FROM checkpoints WHERE user_id = ?1) AS "checkpoints!: i64""#,
+                  (SELECT count(*) FROM checkpoints WHERE user_id = ?1) AS "checkpoints!: i64",
+                  (SELECT count(*) FROM api_keys WHERE user_id = ?1) AS "keys!: i64""#,
         user
     )
     .fetch_one(connection)
@@ -46,6 +47,7 @@ pub(super) async fn count(connection: &mut SqliteConnection, user: &UserId) -> s
         branches: natural(row.branches),
         turns: natural(row.turns),
         checkpoints: natural(row.checkpoints),
+        keys: natural(row.keys),
     })
 }
 
@@ -210,7 +212,8 @@ impl Walk<'_> {
         let rows = sqlx::query!(
             "SELECT id, message_id, reply_message_id, status, attempt, requested_model, fingerprint, provider, model,
                  input_tokens, output_tokens, cached_tokens, accepted_at, started_at, first_token_at, finished_at,
-                 error_code, error_message, error_retryable, details
+                 error_code, error_message, error_retryable, details,
+                 (SELECT hidden_at FROM hidden_responses WHERE task_id = tasks.id) AS hidden_at
              FROM tasks WHERE session_id = ?1 AND user_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
             session,
             self.user,
@@ -248,6 +251,7 @@ impl Walk<'_> {
             let line = Exported::Task {
                 requested_model: row.requested_model,
                 fingerprint: row.fingerprint,
+                hidden_at: row.hidden_at.map(time).transpose()?,
                 task: Box::new(task),
             };
             self.push(line, bytes);
@@ -259,7 +263,7 @@ impl Walk<'_> {
     async fn rest(&mut self, session: &str) -> sqlx::Result<()> {
         let summaries = sqlx::query!(
             "SELECT version, text, through, turns, model, input_tokens, output_tokens, cached_tokens, made_at
-             FROM summaries WHERE session_id = ? AND user_id = ? ORDER BY version",
+             FROM summaries WHERE session_id = ? AND user_id = ? AND version > 0 ORDER BY version",
             session,
             self.user
         )

@@ -88,6 +88,11 @@ impl World {
         self
     }
 
+    /// What ids are made with, and webhooks signed.
+    pub fn id_secret(&self) -> &str {
+        self.settings.iter().find(|(name, _)| *name == "ID_SECRET").map_or("", |(_, value)| value)
+    }
+
     /// A program with this world's settings.
     pub fn command(&self, name: &str) -> Command {
         let mut command = program(name);
