@@ -43,7 +43,8 @@ pub(crate) async fn get_task(
 ) -> Result<Json<Task>, Problem> {
     let wait = Query::parse(query.as_deref(), &["wait"])?.number("wait", 0..=LONGEST_WAIT, 0)?;
     let task = find_task(&state, &call.caller, id).await?;
-    let _slot = if wait > 0 && !task.status.is_terminal() { state.door.limits.stream(&call.caller.user)? } else { None };
+    let _slot =
+        if wait > 0 && !task.status.is_terminal() { state.door.limits.stream(&call.caller.user)? } else { None };
     let task = await_end(&state, &call.caller, task, Duration::from_secs(wait.into())).await?;
     note_session(&task);
     Ok(Json(task))

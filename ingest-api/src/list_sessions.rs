@@ -8,7 +8,14 @@ use axum::{
 };
 use parlance_shared::{page::Page, session::Session};
 
-use crate::{bounded::bounded, call::Call, extract::Query, openapi::problems, problem::{Code, Problem}, state::ApiState};
+use crate::{
+    bounded::bounded,
+    call::Call,
+    extract::Query,
+    openapi::problems,
+    problem::{Code, Problem},
+    state::ApiState,
+};
 
 #[utoipa::path(
     get,

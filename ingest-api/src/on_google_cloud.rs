@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules};
 use parlance_service::{Cloud, LogRole, Start, StartError};
-use parlance_shared::{metrics::Metrics, settings::Role};
+use parlance_shared::{metrics::Metrics, port::llm::ProviderInfo, settings::Role};
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let Start { settings, lifecycle, listener } = start;
@@ -14,6 +14,9 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let ports = IdentityPorts { keys: cloud.keys(), key_mint: cloud.key_mint(&settings)?, audit: cloud.audit() };
     let identity = Identity::new(&settings.auth, ports, &cloud.clock, &lifecycle).map_err(StartError::Unusable)?;
     let door = FrontDoor::new(&settings.front_door, settings.environment, identity.is_configured());
+    // No model is asked here; one that is named to this service as well is listed to clients.
+    let provider =
+        settings.llm.model.map(|model| ProviderInfo { provider: settings.llm.name.to_owned(), model, base_url: None });
     let api = ApiState {
         bus: cloud.bus,
         store: cloud.store,
@@ -26,7 +29,7 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
         lifecycle: lifecycle.clone(),
         allowed_models: settings.allowed_models,
         budgets: BudgetGuard::new(settings.budgets),
-        about: About { service: "ingest-api", version: env!("CARGO_PKG_VERSION"), provider: None },
+        about: About { service: "ingest-api", version: env!("CARGO_PKG_VERSION"), provider },
         identity,
         door,
         recent: RecentTurns::default(),

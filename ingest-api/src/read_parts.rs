@@ -78,7 +78,12 @@ fn part(faults: &mut Faults, place: &str, item: &Value, data_uri_bytes: usize) -
 }
 
 /// An image at a place.
-pub(crate) fn image_url(faults: &mut Faults, place: &str, image: &Map<String, Value>, data_uri_bytes: usize) -> Option<ImageUrl> {
+pub(crate) fn image_url(
+    faults: &mut Faults,
+    place: &str,
+    image: &Map<String, Value>,
+    data_uri_bytes: usize,
+) -> Option<ImageUrl> {
     let field = format!("{place}.url");
     let url = string(faults, &field, image.get("url"))?;
     let accepted = format!("a data: URI of at most {data_uri_bytes} bytes with base64 of {}", IMAGES.join(", "));

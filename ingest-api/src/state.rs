@@ -10,7 +10,9 @@ use parlance_shared::{
     settings::AcceptSettings,
 };
 
-use crate::{budget::BudgetGuard, front_door::FrontDoor, identity::Identity, recent_turns::RecentTurns, webhook::WebhookRules};
+use crate::{
+    budget::BudgetGuard, front_door::FrontDoor, identity::Identity, recent_turns::RecentTurns, webhook::WebhookRules,
+};
 
 /// Room for everything but images: the longest text may come with all its characters escaped.
 const TEXT_BODY_BYTES: usize = 2 * 1024 * 1024;

@@ -88,10 +88,8 @@ async fn answer(worker: &Worker, received: &Received, message: &MessageSubmitted
         Err(error) => return Outcome::Retry { after: None, reason: Reason::new("claim_failed", error.to_string()) },
     };
     let call = call_id(&received.event);
-    let (answer, requested) = tokio::join!(
-        publish_and_answer(worker, message, task, call),
-        request_memory(worker, message, due, call)
-    );
+    let (answer, requested) =
+        tokio::join!(publish_and_answer(worker, message, task, call), request_memory(worker, message, due, call));
     match requested {
         Err(error) if matches!(answer, Outcome::Done) => memory_trouble(&error),
         _ => answer,

@@ -246,8 +246,7 @@ impl<'a> Turn<'a> {
         let Some(asked) = &self.asked else { return };
         let (text, calls) = self.said();
         let (before, said) = text.split_at_checked(self.said_before).unwrap_or(("", &text));
-        let request =
-            Request { reported: self.counted, prompt: self.prompt.as_ref(), before, said, calls: &calls };
+        let request = Request { reported: self.counted, prompt: self.prompt.as_ref(), before, said, calls: &calls };
         let (usage, usage_estimated) = request.usage(&self.worker.room_for(self.message).counter);
         let model = model.unwrap_or_else(|| asked.model(self.message.model.as_deref()).to_owned());
         self.attempts.push(AttemptRecord {

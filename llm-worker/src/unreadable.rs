@@ -48,7 +48,10 @@ pub(crate) fn salvage(received: &Received) -> Option<MessageSubmitted> {
             .unwrap_or(received.published_at),
         fingerprint: field(&data, "fingerprint").flatten(),
         // Whoever waits for the end is told of this one, too.
-        input: TurnInput { webhook: data.get("input").and_then(|input| field(input, "webhook")), ..TurnInput::default() },
+        input: TurnInput {
+            webhook: data.get("input").and_then(|input| field(input, "webhook")),
+            ..TurnInput::default()
+        },
         looked_at: None,
     })
 }

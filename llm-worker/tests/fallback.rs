@@ -1,5 +1,7 @@
 //! Several providers: who is asked when one fails, what readers see of it, and what the task says.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
 mod support;
 
 use std::{
@@ -31,7 +33,9 @@ async fn start(world: &World, primary: &str, more: &[(&str, &str)]) -> Running {
 
 fn attempts(task: &Task) -> Vec<(u32, &str, &str, Option<&str>)> {
     let records = task.details.attempts.iter();
-    records.map(|r| (r.attempt, r.provider.as_deref().unwrap(), r.model.as_deref().unwrap(), r.error.as_deref())).collect()
+    records
+        .map(|r| (r.attempt, r.provider.as_deref().unwrap(), r.model.as_deref().unwrap(), r.error.as_deref()))
+        .collect()
 }
 
 fn resets(entries: &[Entry]) -> Vec<(u32, &str)> {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use parlance_postgres::{LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers, Role as LogRole};
+use parlance_postgres::{
+    LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers,
+    Role as LogRole,
+};
 use parlance_service::{StartError, cloud};
 use parlance_shared::{
     Clock, Lifecycle,
@@ -11,14 +14,16 @@ use parlance_shared::{
     key_mint::KeyMint,
     metrics::Metrics,
     port::{
-        audit::Audit, bus::Bus, circuits::Circuits, keys::Keys, reply_log::ReplyLog, store::Store, turns::Turns, turns::WorkerId,
-        users::Retention,
+        audit::Audit, bus::Bus, circuits::Circuits, keys::Keys, reply_log::ReplyLog, store::Store, turns::Turns,
+        turns::WorkerId, users::Retention,
     },
     settings::{DatabaseSettings, Settings},
     topology,
     webhook::WebhookMint,
 };
-use parlance_sqlite::{Database, DatabaseOptions, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteTurns, SqliteUsers};
+use parlance_sqlite::{
+    Database, DatabaseOptions, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteTurns, SqliteUsers,
+};
 use uuid::Uuid;
 
 use crate::operator;
@@ -103,7 +108,23 @@ impl Adapters {
             operator::serve(settings.data_dir.clone(), embedded, lifecycle);
         }
         let accepting_needs_store = is_embedded && settings.pubsub.is_none();
-        Ok(Self { clock, bus, store, turns, log, circuits, retention, mint, keys, key_mint, audit, webhook_mint, worker_id, accepting_needs_store, folder })
+        Ok(Self {
+            clock,
+            bus,
+            store,
+            turns,
+            log,
+            circuits,
+            retention,
+            mint,
+            keys,
+            key_mint,
+            audit,
+            webhook_mint,
+            worker_id,
+            accepting_needs_store,
+            folder,
+        })
     }
 }
 

@@ -131,6 +131,7 @@ impl Operator {
 }
 
 /// By whom keys, and the secrets of webhooks, are made.
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 enum KeyMaker {
     Mint(KeyMint, WebhookMint),
     Remote(Arc<Remote>),
@@ -147,12 +148,13 @@ pub async fn open(settings: &Settings) -> Result<Operator, String> {
     let sentence = |error: StartError| error.to_string();
     let clock = Clock::system();
     let database = cloud::database(postgres, clock.clone()).await.map_err(sentence)?;
-    let (store, users) = (Arc::new(PostgresStore::new(database.clone())), Arc::new(PostgresUsers::new(database.clone())));
+    let (store, users) =
+        (Arc::new(PostgresStore::new(database.clone())), Arc::new(PostgresUsers::new(database.clone())));
     let (keys, audit) = (Arc::new(PostgresKeys::new(database.clone())), Arc::new(PostgresAudit::new(database)));
     let secret = settings.id_secret.as_ref();
-    let key_maker = secret.map(IdSecret::expose).map_or(KeyMaker::None, |secret| {
-        KeyMaker::Mint(KeyMint::new(secret), WebhookMint::new(secret))
-    });
+    let key_maker = secret
+        .map(IdSecret::expose)
+        .map_or(KeyMaker::None, |secret| KeyMaker::Mint(KeyMint::new(secret), WebhookMint::new(secret)));
     match &settings.pubsub {
         None => Ok(Operator { store, users, keys, audit, key_maker, ..open_embedded(settings).await? }),
         Some(pubsub) => {

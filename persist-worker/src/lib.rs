@@ -80,12 +80,7 @@ impl PersistWorker {
             (topology::WEBHOOKS, WEBHOOK_OPTIONS),
         ];
         works.map(|(subscription, options)| {
-            Arc::new(Processor {
-                subscription,
-                handler: handler.clone(),
-                options,
-                metrics: Arc::clone(&metrics),
-            })
+            Arc::new(Processor { subscription, handler: handler.clone(), options, metrics: Arc::clone(&metrics) })
         })
     }
 }

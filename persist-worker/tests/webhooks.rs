@@ -10,10 +10,7 @@ use parlance_shared::{
     SessionId,
     content::Webhook,
     event::{DomainEvent as _, MessageSubmitted, SessionDeleted, WebhookDue, to_cloud_event},
-    port::{
-        bus::BusAdmin as _,
-        store::Store as _,
-    },
+    port::{bus::BusAdmin as _, store::Store as _},
     replay::Replay,
     task::Status,
     topology,
@@ -50,7 +47,10 @@ async fn an_end_is_told_once_it_is_on_record_and_signed() {
     let body = delivery.json();
     assert_eq!((&body["type"], &body["data"]), (&"task.completed".into(), &serde_json::to_value(stored).unwrap()));
     assert_eq!(body["timestamp"], body["data"]["timings"]["finished_at"]);
-    assert_eq!((delivery.path.as_str(), delivery.content_type.as_str()), ("POST /hook?token=in-the-url", "application/json"));
+    assert_eq!(
+        (delivery.path.as_str(), delivery.content_type.as_str()),
+        ("POST /hook?token=in-the-url", "application/json")
+    );
     assert_eq!(delivery.id, format!("{}_1_completed", message.task_id));
     let at = chrono::DateTime::from_timestamp(delivery.timestamp.parse().unwrap(), 0).unwrap();
     let secret = WebhookMint::new(&[7; 32]).of_user(&world.user);
@@ -171,7 +171,8 @@ async fn what_was_deleted_is_told_to_nobody() {
 #[tokio::test]
 async fn a_target_that_hangs_takes_little_and_others_are_told() {
     let world = World::new().await;
-    let (hangs, works) = (WebhookReceiver::start_at(([127, 0, 0, 2], 0).into()).unwrap(), WebhookReceiver::start().unwrap());
+    let (hangs, works) =
+        (WebhookReceiver::start_at(([127, 0, 0, 2], 0).into()).unwrap(), WebhookReceiver::start().unwrap());
     hangs.answer(WebhookAnswer { delay: Duration::from_secs(600), ..WebhookAnswer::default() });
     let running = world.start();
     for _ in 0..60 {

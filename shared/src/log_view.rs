@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn a_reader_ahead_of_a_lost_attempt_waits_for_the_reset() {
         let ahead = Some(Cursor { attempt: 1, place: Place::Text(9) });
-        let lost = LogView { attempt: 1, reset_reason: "", text: "abc".into(), end: None, complete: false, erased: false };
+        let lost =
+            LogView { attempt: 1, reset_reason: "", text: "abc".into(), end: None, complete: false, erased: false };
         assert_eq!(lost.next_after(ahead), Ok(None));
         let live = LogView { complete: true, ..lost.clone() };
         assert_eq!(live.next_after(ahead), Err(UnknownCursor));

@@ -10,7 +10,8 @@ pub fn cursor(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(cursor) = text.parse::<Cursor>() {
         assert_eq!(cursor.to_string(), text, "a cursor has one form");
-        let view = LogView { attempt: 2, reset_reason: "x", text: TEXT.into(), end: None, complete: true, erased: false };
+        let view =
+            LogView { attempt: 2, reset_reason: "x", text: TEXT.into(), end: None, complete: true, erased: false };
         let mut seen = Some(cursor);
         // A reset and one piece of text are all there is.
         for _ in 0..4 {

@@ -1,9 +1,6 @@
 //! Ids, as they stand in paths, bodies and events.
 
-use parlance_shared::{
-    CallId, Clock, MessageId, SessionId, TaskId, UserId,
-    id_mint::IdMint,
-};
+use parlance_shared::{CallId, Clock, MessageId, SessionId, TaskId, UserId, id_mint::IdMint};
 
 /// An id that is taken is printed as it came, is of one kind, and is nobody's unless it was made for them.
 pub fn id(data: &[u8]) {

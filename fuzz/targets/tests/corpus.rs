@@ -1,5 +1,6 @@
 //! Runs every target on its corpus and on inputs made from it: the part of fuzzing that stable Rust can do in a moment.
 //! The inputs are the same each time; finding new ones is `cargo fuzz`'s.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::{fs, path::PathBuf};
 
@@ -11,14 +12,38 @@ const MADE_OF_EACH: u64 = 300;
 
 /// What means something to one reader or another.
 const WORDS: &[&str] = &[
-    "\"", "{", "}", "[", "]", ":", ",", "null", "-1", "18446744073709551616", "1e999", "\u{1e}", "\\u0000", "\\ud800", "end",
-    "-r", "0-", "tsk_", "ses_", "%00", "\r\n", "\n\n", "é", "👋",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "null",
+    "-1",
+    "18446744073709551616",
+    "1e999",
+    "\u{1e}",
+    "\\u0000",
+    "\\ud800",
+    "end",
+    "-r",
+    "0-",
+    "tsk_",
+    "ses_",
+    "%00",
+    "\r\n",
+    "\n\n",
+    "é",
+    "👋",
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
-    let mut files: Vec<_> =
-        fs::read_dir(&folder).unwrap_or_else(|_| panic!("no corpus of {target}")).map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|_| panic!("no corpus of {target}"))
+        .map(|file| file.unwrap().path())
+        .collect();
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }

@@ -15,7 +15,7 @@ const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u00
 const IMAGE: &str = r"^(https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?|data:image/(png|jpeg|webp|gif);base64,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))$";
 /// An address with the name of a host.
 const ADDRESS: &str =
-    r"^https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.(com|net|org|dev|io)(:[1-9][0-9]{0,3})?(/[!-~]*)?$";
+    r"^https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?$";
 /// The id of an event.
 const CURSOR: &str = "^[0-9]+-([0-9]+|r|end)$";
 /// A place in a list.

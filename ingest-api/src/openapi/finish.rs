@@ -49,8 +49,11 @@ fn finish_operation(path: &str, operation: &mut Map<String, Value>) {
             parameter["schema"]["pattern"] = pattern.into();
         }
     }
-    if let Some(Value::Object(content)) = operation.get_mut("requestBody").and_then(|body| body.get_mut("content")) {
-        for media in content.values_mut() {
+    if let Some(body) = operation.get_mut("requestBody") {
+        let content = body["content"].as_object();
+        let is_optional = content.into_iter().flatten().any(|(_, media)| may_be_null(&media["schema"]));
+        body["required"] = (!is_optional).into();
+        for media in body["content"].as_object_mut().into_iter().flat_map(Map::values_mut) {
             without_null(&mut media["schema"]);
             add_example(media);
         }
@@ -78,6 +81,10 @@ fn finish_parameter(parameter: &mut Value) {
     if let Some(schema) = parameter["schema"].as_object_mut() {
         schema.remove("format");
     }
+}
+
+fn may_be_null(schema: &Value) -> bool {
+    schema["oneOf"].as_array().is_some_and(|choices| choices.iter().any(|choice| choice["type"] == "null"))
 }
 
 /// In a parameter and as a whole body, absent is the only way to say nothing.

@@ -97,7 +97,7 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "As the AI SDK's `DefaultChatTransport` sends it. Of the messages the last one is read.",
             ),
         ),
-        ("UiChat", object(&["session_id", "running", "messages"], "A chat and its messages.")),
+        ("UiChat", object(&["sessionId", "running", "messages"], "A chat and its messages.")),
         ("UiMessages", objects),
         ("UiStopped", object(&["stopped"], "What was stopped: tasks.")),
         ("ProtocolEvent", event),
@@ -151,7 +151,7 @@ pub(super) fn example(schema: &str) -> Option<Value> {
             let part = json!({"type": "text", "text": "What is the capital of Ghana?"});
             json!({"id": CHAT, "messages": [{"id": MESSAGE, "role": "user", "parts": [part]}]})
         }
-        "UiChat" => json!({"session_id": super::examples::SESSION, "running": false, "messages": []}),
+        "UiChat" => json!({"sessionId": super::examples::SESSION, "running": false, "messages": []}),
         "UiStopped" => json!({"stopped": []}),
         "UiMessages" => json!([]),
         _ => return None,

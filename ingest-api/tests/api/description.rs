@@ -63,7 +63,8 @@ async fn it_is_served_as_it_is_and_every_call_in_it_exists() {
     assert_eq!((served.header("content-type"), &served.json()), ("application/json", description()));
     assert_eq!(description()["openapi"], "3.1.0");
     for (path, method) in described() {
-        let path: String = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+        let path: String =
+            path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
         let answer = app.json(method.to_uppercase().parse().unwrap(), &path, &json!({})).await;
         let problem = answer.header("content-type") == "application/problem+json";
         let code = if problem { answer.json()["code"].clone() } else { Value::Null };
@@ -133,9 +134,11 @@ fn schemas_are_schemas_and_examples_are_what_they_are_examples_of() {
     for (path, method, operation) in operations() {
         let place = format!("{method} {path}");
         let answers = operation["responses"].as_object().unwrap().values().map(resolved);
-        let bodies = answers.chain([&operation["requestBody"]]).filter_map(|body| body["content"].as_object()).flatten();
+        let bodies =
+            answers.chain([&operation["requestBody"]]).filter_map(|body| body["content"].as_object()).flatten();
         for (media_type, media) in bodies {
-            let several = media["examples"].as_object().into_iter().flatten().map(|(_, example)| &resolved(example)["value"]);
+            let several =
+                media["examples"].as_object().into_iter().flatten().map(|(_, example)| &resolved(example)["value"]);
             let examples: Vec<_> = media.get("example").into_iter().chain(several).collect();
             let needed = media_type.ends_with("json") && path != "/openapi.json";
             assert!(!needed || !examples.is_empty(), "{place}: {media_type} has no example");
@@ -158,8 +161,15 @@ fn every_error_of_an_operation_has_an_example_with_its_own_status() {
             assert!(!examples.is_empty(), "{method} {path} {status}");
             for (word, example) in examples {
                 let value = &resolved(example)["value"];
-                assert_eq!((&value["code"], value["status"].to_string()), (&json!(word), status.clone()), "{method} {path}");
-                assert!(response["description"].as_str().unwrap().contains(&format!("`{word}`")), "{method} {path}: {word}");
+                assert_eq!(
+                    (&value["code"], value["status"].to_string()),
+                    (&json!(word), status.clone()),
+                    "{method} {path}"
+                );
+                assert!(
+                    response["description"].as_str().unwrap().contains(&format!("`{word}`")),
+                    "{method} {path}: {word}"
+                );
             }
         }
     }
@@ -170,13 +180,18 @@ async fn requests_as_in_the_examples_are_accepted() {
     let app = App::start().await;
     for (path, method, operation) in operations() {
         let Some(media) = operation["requestBody"]["content"].get("application/json") else { continue };
-        let several = media["examples"].as_object().into_iter().flatten().map(|(_, example)| &resolved(example)["value"]);
+        let several =
+            media["examples"].as_object().into_iter().flatten().map(|(_, example)| &resolved(example)["value"]);
         for example in media.get("example").into_iter().chain(several) {
             let session = app.post("/v1/sessions", &json!({})).await.json()["id"].as_str().unwrap().to_owned();
             app.persist().await;
             let path = path.replace("{session_id}", &session);
             // What needs a turn that ended is tried where such turns are made, and nobody answers those that wait for a reply.
-            if path.contains('{') || operation["responses"].get("200").is_some_and(|answer| answer["content"].get("text/event-stream").is_some()) {
+            if path.contains('{')
+                || operation["responses"]
+                    .get("200")
+                    .is_some_and(|answer| answer["content"].get("text/event-stream").is_some())
+            {
                 continue;
             }
             let answer = app.json(method.to_uppercase().parse().unwrap(), &path, example).await;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::Request;
 use parlance_shared::{
-    UserId,
+    Clock, UserId,
     caller::Role,
     event::MessageSubmitted,
     key_mint::{FreshKey, KeyMint},
@@ -23,6 +23,11 @@ use crate::support::{
     Answer, App, Fault,
     issuer::{AUDIENCE, Issuer, Pen, unsigned},
 };
+
+/// Wall-clock time, as issuers and the API have it.
+fn now() -> DateTime<Utc> {
+    Clock::system().now()
+}
 
 fn by_keys() -> AuthSettings {
     AuthSettings { api_keys: true, ..AuthSettings::default() }
@@ -43,7 +48,7 @@ impl App {
             role: Role::User,
             scopes: vec![Scope::Chat],
             webhook_url: None,
-            created_at: Utc::now(),
+            created_at: now(),
             expires_at: None,
             revoked_at: None,
             rotated_to: None,
@@ -119,7 +124,7 @@ async fn a_key_works_in_either_header_and_names_its_user() {
 #[tokio::test]
 async fn a_wrong_key_is_a_403_that_says_where_and_why_but_not_what() {
     let app = App::start_as(&by_keys()).await;
-    let (past, far) = (Utc::now() - TimeDelta::seconds(1), Utc::now() + TimeDelta::days(1));
+    let (past, far) = (now() - TimeDelta::seconds(1), now() + TimeDelta::days(1));
     let expired = app.make_key("ann", |key| key.expires_at = Some(past)).await;
     let revoked = app.make_key("ann", |key| key.expires_at = Some(far)).await;
     SqliteKeys::new(app.database.clone()).revoke(&revoked.id, past).await.unwrap();
@@ -166,7 +171,7 @@ async fn a_key_is_for_what_it_was_made_for() {
     }
     let audit = SqliteAudit::new(app.database.clone());
     let noted = parlance_conformance::wait::eventually("both are noted", async || {
-        let entries = audit.entries(Utc::now() - TimeDelta::hours(1), None, 10).await.unwrap();
+        let entries = audit.entries(now() - TimeDelta::hours(1), None, 10).await.unwrap();
         (entries.len() >= 2).then_some(entries)
     });
     let noted = noted.await;
@@ -273,7 +278,7 @@ async fn what_proves_nothing_is_refused() {
     issuer.publish(&ec);
     other.publish(&rsa);
     let app = App::start_as(&by_issuers(&[&issuer])).await;
-    let now = Utc::now().timestamp();
+    let seconds = now().timestamp();
     let claims = issuer.claims("7");
     let with = |name: &str, value: Value| rsa.token(&issuer.claims_with("7", name, value));
     let header = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid});
@@ -291,10 +296,10 @@ async fn what_proves_nothing_is_refused() {
         ("no issuer", with("iss", Value::Null)),
         ("another audience", with("aud", json!("other"))),
         ("no audience", with("aud", Value::Null)),
-        ("expired", with("exp", json!(now - 60))),
+        ("expired", with("exp", json!(seconds - 60))),
         ("no end", with("exp", Value::Null)),
-        ("of the future", with("iat", json!(now + 600))),
-        ("not yet", with("nbf", json!(now + 600))),
+        ("of the future", with("iat", json!(seconds + 600))),
+        ("not yet", with("nbf", json!(seconds + 600))),
         ("no subject", with("sub", Value::Null)),
         ("an empty subject", with("sub", json!(""))),
         ("a subject that is none", with("sub", json!("a\nb"))),
@@ -366,7 +371,7 @@ async fn googles_tokens_are_one_issuers_however_it_is_written() {
     })
     .await;
     let claims = |subject: &str, issuer: &str, more: Value| {
-        let now = Utc::now().timestamp();
+        let now = now().timestamp();
         let mut claims = json!({"iss": issuer, "aud": "32555940559.apps.googleusercontent.com", "sub": subject,
             "azp": "32555940559.apps.googleusercontent.com", "iat": now, "exp": now + 3_600});
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -116,7 +116,12 @@ async fn pages_of_usage_hold_each_group_once() {
 async fn nobody_elses_usage_is_seen() {
     let app = App::start().await;
     let task = answered(&app).await;
-    let event = ReplyCompleted { user_id: UserId::new("somebody else"), session_id: task.session_id.unwrap(), task, webhook: None };
+    let event = ReplyCompleted {
+        user_id: UserId::new("somebody else"),
+        session_id: task.session_id.unwrap(),
+        task,
+        webhook: None,
+    };
     app.store.record_reply_completed(&event).await.unwrap();
     let usage = app.get("/v1/usage?group_by=session").await.json();
     assert_eq!((&usage["data"], &usage["total"]["tasks"]), (&json!([]), &json!(0)));

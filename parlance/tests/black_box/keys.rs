@@ -48,7 +48,10 @@ async fn a_key_is_made_rotated_and_revoked_while_the_server_runs() {
     let accepted = ann.say(None, "hello").await;
     assert_eq!(ann.ended(&accepted.task).await["status"], "completed");
     let listed = state(&world, &id).await;
-    assert_eq!((&listed["state"], &listed["user"], &listed["scopes"]), (&json!("active"), &json!("ann"), &json!(["chat"])));
+    assert_eq!(
+        (&listed["state"], &listed["user"], &listed["scopes"]),
+        (&json!("active"), &json!("ann"), &json!(["chat"]))
+    );
     eventually("its use is noted", async || state(&world, &id).await["last_used_at"].is_string().then_some(())).await;
 
     let rotated = world.operate_json(&format!("keys rotate {id} --overlap 3s --by Olga")).await;
@@ -109,7 +112,10 @@ async fn keys_made_without_a_server_work_with_the_next_one_and_users_are_apart()
     let noted = async || {
         let ended = world.operate("audit --since 1h --json").await;
         let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        lines.iter().any(|line| line["action"] == "GET /metrics" && line["key_id"] == json!(metrics_id)).then_some(lines)
+        lines
+            .iter()
+            .any(|line| line["action"] == "GET /metrics" && line["key_id"] == json!(metrics_id))
+            .then_some(lines)
     };
     let noted = eventually("the call is in the audit log", noted).await;
     let made: Vec<_> = noted.iter().filter(|line| line["action"] == "keys create").collect();

@@ -4,10 +4,10 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use parlance_mock_llm::{Script, WebhookAnswer, WebhookDelivery, WebhookReceiver, expected_reply};
-use parlance_shared::webhook::WebhookSecret;
+use parlance_shared::{Clock, webhook::WebhookSecret};
 use serde_json::{Value, json};
 
-use crate::support::{Accepted, Server, World, eventually};
+use crate::support::{Accepted, HttpClient, Server, World, eventually};
 
 fn world() -> World {
     World::new(Script::default()).with("WEBHOOK_ALLOW_PRIVATE", "on")
@@ -33,7 +33,7 @@ async fn counted(server: &Server, outcome: &str, count: f64) {
 #[track_caller]
 fn verify(secret: &str, delivery: &WebhookDelivery) -> Value {
     let at = DateTime::<Utc>::from_timestamp(delivery.timestamp.parse().unwrap(), 0).unwrap();
-    assert!((Utc::now() - at).num_seconds().abs() < 300, "{delivery:?}");
+    assert!((Clock::system().now() - at).num_seconds().abs() < 300, "{delivery:?}");
     let secret = WebhookSecret::parse(secret).unwrap();
     assert_eq!(delivery.signature, secret.sign(&delivery.id, at, &delivery.body));
     delivery.json()
@@ -226,4 +226,31 @@ async fn one_idempotency_key_is_one_webhook() {
     server.post_with_key("/v1/messages", &other, "k1").await.problem(409, "idempotency_key_reused");
     counted(&server, "delivered", 1.0).await;
     assert_eq!(receiver.deliveries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_keys_own_webhook_is_told_unless_the_message_names_another_and_both_are_signed_for_the_key() {
+    let world = world().with("AUTH_API_KEYS", "on");
+    let (of_key, of_message) = (WebhookReceiver::start().unwrap(), WebhookReceiver::start().unwrap());
+    let server = world.start().await;
+    let made = world.operate_json(&format!("keys create --name a --user alice --webhook-url {}", of_key.url())).await;
+    let client = HttpClient::with_key(server.address, made["key"].as_str().unwrap());
+    let id = made["id"].as_str().unwrap();
+    let shown = world.operate_json(&format!("webhooks secret --key {id}")).await;
+    let secret = shown["secret"].as_str().unwrap();
+    assert_ne!(world.operate_json("webhooks secret --user alice").await["secret"], secret);
+
+    let plain = client.say(None, "by the key").await;
+    let told = verify(secret, &deliveries(&of_key, 1).await[0]);
+    assert_eq!(told["data"]["id"], plain.task);
+    // Every protocol is told of.
+    let chat = json!({"model": "mock-model", "messages": [{"role": "user", "content": "chat"}]});
+    client.post("/v1/chat/completions", &chat).await.expect(200);
+    assert_eq!(verify(secret, &deliveries(&of_key, 2).await[1])["type"], "task.completed");
+
+    let body = json!({"content": "by the message", "webhook_url": of_message.url()});
+    let named = client.post("/v1/messages", &body).await.expect(202);
+    let told = verify(secret, &deliveries(&of_message, 1).await[0]);
+    assert_eq!(told["data"]["id"], named["task_id"]);
+    assert_eq!(of_key.deliveries().len(), 2);
 }

@@ -84,7 +84,8 @@ pub(crate) async fn on_webhook_due(worker: &PersistWorker, received: &Received) 
         Delivered::Waits(_, reason) | Delivered::Not(_, reason) => reason,
     };
     count("expired");
-    let message = format!("Not delivered within {} s: {}", worker.webhooks.settings.retry_budget.as_secs(), after.message);
+    let message =
+        format!("Not delivered within {} s: {}", worker.webhooks.settings.retry_budget.as_secs(), after.message);
     Outcome::Fail(Reason::new("webhook_undeliverable", message))
 }
 
@@ -94,7 +95,8 @@ fn look_again(cause: &str) -> Outcome {
 
 /// Since it was due, or since an operator sent it again.
 fn under_way(worker: &PersistWorker, received: &Received) -> Duration {
-    let since = Replay::of(&received.event).map_or(received.published_at, |replay| replay.at.max(received.published_at));
+    let since =
+        Replay::of(&received.event).map_or(received.published_at, |replay| replay.at.max(received.published_at));
     (worker.clock.now() - since).to_std().unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use parlance_shared::{
-    UserId,
+    Clock, UserId,
     caller::Role,
     key_mint::{FreshKey, KeyMint},
     port::keys::{ApiKey, KeyAdmin, KeyState, Keys, Rotation, Scope},
@@ -23,7 +23,7 @@ pub struct Ports {
 
 fn now() -> DateTime<Utc> {
     // The system's: what is compared with is, too.
-    Utc::now().trunc_subsecs(3)
+    Clock::system().now().trunc_subsecs(3)
 }
 
 fn fresh() -> FreshKey {

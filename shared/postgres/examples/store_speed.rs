@@ -35,7 +35,8 @@ fn conversation(clock: &Clock) -> (MessageSubmitted, ReplyCompleted) {
         metadata: None,
         accepted_at: now,
         fingerprint: None,
-        input: Default::default(), looked_at: Default::default()
+        input: Default::default(),
+        looked_at: Default::default(),
     };
     let mut task = Task::queued(request.task_id);
     task.status = Status::Completed;
@@ -44,7 +45,8 @@ fn conversation(clock: &Clock) -> (MessageSubmitted, ReplyCompleted) {
     task.reply.message_id = Some(request.reply_message_id);
     task.reply.content = "An answer that goes on for a while. ".repeat(15);
     task.timings = Timings::from_instants(Some(now), Some(now), Some(now), Some(now));
-    let reply = ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task, webhook: None };
+    let reply =
+        ReplyCompleted { user_id: request.user_id.clone(), session_id: request.session_id, task, webhook: None };
     (request, reply)
 }
 

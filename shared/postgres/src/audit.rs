@@ -50,7 +50,8 @@ impl Audit for PostgresAudit {
 }
 
 async fn note(connection: &mut PgConnection, entry: &AuditEntry) -> sqlx::Result<()> {
-    let [key_id, client, target] = [&entry.key_id, &entry.client, &entry.target].map(|text| text.as_deref().map(to_sql));
+    let [key_id, client, target] =
+        [&entry.key_id, &entry.client, &entry.target].map(|text| text.as_deref().map(to_sql));
     sqlx::query!(
         "INSERT INTO audit_log (id, at, actor, role, key_id, client, action, target, status)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",

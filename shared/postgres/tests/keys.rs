@@ -6,7 +6,6 @@ mod support;
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use parlance_conformance::{audit, keys as suite};
 use parlance_postgres::{Database, PostgresAudit, PostgresKeys};
 use parlance_shared::{
@@ -70,8 +69,8 @@ async fn a_service_can_neither_make_nor_change_keys() {
     };
     refused(service.create(&key, &fresh.hash).await);
     owner.create(&key, &fresh.hash).await.unwrap();
-    refused(service.revoke(&key.id, Utc::now()).await.map(drop));
-    refused(service.rotate(&key.id, &suite::full(&next), &next.hash, Utc::now()).await.map(drop));
+    refused(service.revoke(&key.id, Clock::system().now()).await.map(drop));
+    refused(service.rotate(&key.id, &suite::full(&next), &next.hash, Clock::system().now()).await.map(drop));
     assert_eq!(service.find(&fresh.hash).await.unwrap(), Some(key.clone()));
     let mut connection = connect(&database.service).await;
     for sql in ["UPDATE api_keys SET role = 'admin'", "DELETE FROM api_keys", "UPDATE api_keys SET revoked_at = NULL"] {

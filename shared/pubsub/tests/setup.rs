@@ -10,8 +10,8 @@ use parlance_shared::{port::bus::Bus as _, topology};
 
 use support::{MAIN, Process, event, next_is, project, publish};
 
-/// Three topics, and a topic of dead letters, its subscription and a main subscription for each of four.
-const RESOURCES: usize = 3 + 4 * 3;
+/// Four topics, and a topic of dead letters, its subscription and a main subscription for each of five.
+const RESOURCES: usize = 4 + 5 * 3;
 
 fn states(report: &Report) -> Vec<State> {
     report.resources.iter().map(|resource| resource.state).collect()

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use parlance_postgres::{
-    Database, LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers, Role, SchemaError,
+    Database, LogOptions, PostgresAudit, PostgresCircuits, PostgresKeys, PostgresStore, PostgresTurns, PostgresUsers,
+    Role, SchemaError,
 };
 use parlance_pubsub::{PubSubBus, PubSubOptions};
 use parlance_shared::{

@@ -118,9 +118,21 @@ mod tests {
     fn others_are_refused() {
         let long = format!("https://example.com/{}", "x".repeat(MAX_URL_BYTES));
         for text in [
-            "", "example.com", "/x", "ftp://example.com/", "file:///etc/passwd", "javascript:alert(1)", "https://",
-            "https://u:p@example.com/", "https://u@example.com/", "https://example.com/#x", "https://example.com:0/",
-            "https://exa mple.com/", "https://example.com/\n", " https://example.com", long.as_str(),
+            "",
+            "example.com",
+            "/x",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "https://",
+            "https://u:p@example.com/",
+            "https://u@example.com/",
+            "https://example.com/#x",
+            "https://example.com:0/",
+            "https://exa mple.com/",
+            "https://example.com/\n",
+            " https://example.com",
+            long.as_str(),
         ] {
             assert!(!is_taken(text, false), "{text}");
             assert!(!is_taken(text, true), "{text}");
@@ -130,14 +142,39 @@ mod tests {
     #[test]
     fn private_targets_in_any_form_are_taken_only_where_they_are_allowed() {
         for text in [
-            "http://example.com/", "https://localhost/", "https://LOCALHOST./", "https://a.localhost/", "https://127.0.0.1/",
-            "https://127.1/", "https://0x7f.1/", "https://0x7f000001/", "https://2130706433/", "https://017700000001/",
-            "https://127.0.0.1./", "https://%31%32%37.0.0.1/", "https://１２７.0.0.1/", "https://0/", "https://0.0.0.0/",
-            "https://10.0.0.1/", "https://169.254.169.254/computeMetadata/v1/", "https://metadata.google.internal/",
-            "https://metadata/", "https://metadata.google.internal./", "https://[::1]/", "https://[::]/",
-            "https://[::ffff:127.0.0.1]/", "https://[::ffff:a9fe:a9fe]/", "https://[fe80::1]/", "https://[fd00:ec2::254]/",
-            "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://printer.local/", "https://db/",
-            "https://100.64.1.1/", "https://224.0.0.1/", "https://255.255.255.255/",
+            "http://example.com/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://a.localhost/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://0x7f.1/",
+            "https://0x7f000001/",
+            "https://2130706433/",
+            "https://017700000001/",
+            "https://127.0.0.1./",
+            "https://%31%32%37.0.0.1/",
+            "https://１２７.0.0.1/",
+            "https://0/",
+            "https://0.0.0.0/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/computeMetadata/v1/",
+            "https://metadata.google.internal/",
+            "https://metadata/",
+            "https://metadata.google.internal./",
+            "https://[::1]/",
+            "https://[::]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::ffff:a9fe:a9fe]/",
+            "https://[fe80::1]/",
+            "https://[fd00:ec2::254]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://[2002:7f00:1::]/",
+            "https://printer.local/",
+            "https://db/",
+            "https://100.64.1.1/",
+            "https://224.0.0.1/",
+            "https://255.255.255.255/",
         ] {
             assert!(!is_taken(text, false), "{text}");
             assert!(is_taken(text, true), "{text}");

@@ -17,7 +17,8 @@ use super::{
     wire,
 };
 
-const DEADLINE: Duration = Duration::from_secs(60);
+/// After a crash all files of many databases are made safe first.
+const DEADLINE: Duration = Duration::from_secs(240);
 const STOP: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(2);
 /// For what passes by itself, or after a change.

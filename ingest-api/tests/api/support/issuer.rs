@@ -28,7 +28,7 @@ pub struct Pen {
 
 enum Key {
     Rsa(Box<RsaKeyPair>),
-    Ec(EcdsaKeyPair),
+    Ec(Box<EcdsaKeyPair>),
 }
 
 impl Pen {
@@ -43,7 +43,7 @@ impl Pen {
     pub fn ec(id: &'static str) -> Self {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Self { id, key: Key::Ec(EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap()) }
+        Self { id, key: Key::Ec(Box::new(EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap())) }
     }
 
     pub fn algorithm(&self) -> &'static str {
@@ -126,13 +126,9 @@ impl Issuer {
         self.keys.lock().unwrap().insert(pen.id, pen.jwk());
     }
 
-    pub fn withdraw(&self, pen: &Pen) {
-        self.keys.lock().unwrap().remove(pen.id);
-    }
-
     /// What its tokens say.
     pub fn claims(&self, subject: &str) -> Value {
-        let now = chrono::Utc::now().timestamp();
+        let now = parlance_shared::Clock::system().now().timestamp();
         json!({"iss": self.url, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + 3_600})
     }
 

@@ -7,19 +7,21 @@ mod worker;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules, serve};
+use ingest_api::{
+    About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules, serve,
+};
 use parlance_conformance::faulty::{Faults, FaultyBus, FaultyStore};
 use parlance_shared::{
     Caller, Clock, Lifecycle, UserId,
     event::MessageSubmitted,
     id_mint::IdMint,
     metrics::Metrics,
-    settings::AuthSettings,
     port::{
         bus::{Bus as _, Deliveries, Outcome},
         llm::ProviderInfo,
         store::Store as _,
     },
+    settings::AuthSettings,
     topology,
 };
 use parlance_sqlite::{Database, DatabaseOptions, SqliteAudit, SqliteBus, SqliteKeys, SqliteStore, SqliteTurns};

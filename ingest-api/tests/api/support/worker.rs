@@ -76,7 +76,8 @@ impl App {
 
     /// Writes an ended task into the durable record.
     pub async fn persist_end(&self, task: Task) {
-        let event = ReplyCompleted { user_id: self.user.clone(), session_id: task.session_id.unwrap(), task, webhook: None };
+        let event =
+            ReplyCompleted { user_id: self.user.clone(), session_id: task.session_id.unwrap(), task, webhook: None };
         self.store.record_reply_completed(&event).await.unwrap();
     }
 }

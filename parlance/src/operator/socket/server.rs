@@ -65,7 +65,13 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// All that a folder holds. `users` may know what runs in it; keys are made with `key_mint`, secrets of webhooks with
     /// `webhook_mint`.
-    pub(crate) fn new(folder: &Database, bus: SqliteBus, users: SqliteUsers, key_mint: KeyMint, webhook_mint: WebhookMint) -> Self {
+    pub(crate) fn new(
+        folder: &Database,
+        bus: SqliteBus,
+        users: SqliteUsers,
+        key_mint: KeyMint,
+        webhook_mint: WebhookMint,
+    ) -> Self {
         Self {
             bus,
             store: SqliteStore::new(folder.clone()),

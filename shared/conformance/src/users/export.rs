@@ -63,7 +63,8 @@ pub async fn an_export_has_everything_once(ports: Ports) {
     assert!(!all.contains(&other.marker) && !all.contains(other.user.as_str()));
     let again: Vec<Exported> = serde_json::from_str(&all).unwrap();
     assert_eq!(again, lines, "it goes over a socket unchanged");
-    let counts = UserCounts { sessions: 1, messages: 4, tasks: 2, summaries: 1, branches: 1, turns: 2, checkpoints: 1, keys: 0 };
+    let counts =
+        UserCounts { sessions: 1, messages: 4, tasks: 2, summaries: 1, branches: 1, turns: 2, checkpoints: 1, keys: 0 };
     assert_eq!(ports.users.count(&life.user).await.unwrap(), counts);
     let nobody = UserId::new(format!("not {}", life.user));
     assert_eq!(export(&ports, &nobody).await.0, []);

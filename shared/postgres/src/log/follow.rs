@@ -93,7 +93,8 @@ impl Follow {
         let (attempt, text) = (held.attempt(), held.stream.text());
         if after.is_some_and(|after| after.attempt == attempt) && !held.stream.is_over() {
             let reset_reason = held.reset_reason.as_str();
-            let whole = LogView { attempt, reset_reason, text: text.as_str().into(), end: None, complete: true, erased: false };
+            let whole =
+                LogView { attempt, reset_reason, text: text.as_str().into(), end: None, complete: true, erased: false };
             whole.next_after(after)?;
         }
         let (user, reset_reason) = (held.user.clone(), held.reset_reason.clone());

@@ -1,6 +1,10 @@
 //! How a task ended, and what was said by then.
 
-use parlance_shared::{event::ReplyCompleted, port::users::user_key, task::{Status, codes}};
+use parlance_shared::{
+    event::ReplyCompleted,
+    port::users::user_key,
+    task::{Status, codes},
+};
 use sqlx::{Connection as _, PgConnection};
 
 use super::values::{count, to_millis};

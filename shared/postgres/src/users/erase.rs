@@ -54,8 +54,7 @@ pub(super) async fn step(
 /// What hangs on no session. Keys, only with a login that may delete them: a service's may not, and they are counted as left.
 async fn delete_beside(connection: &mut PgConnection, user: &str) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM hidden_responses WHERE user_id = $1", user).execute(&mut *connection).await?;
-    let may_delete =
-        sqlx::query_scalar!(r#"SELECT has_table_privilege(current_user, 'api_keys', 'DELETE') AS "may!""#);
+    let may_delete = sqlx::query_scalar!(r#"SELECT has_table_privilege(current_user, 'api_keys', 'DELETE') AS "may!""#);
     if may_delete.fetch_one(&mut *connection).await? {
         sqlx::query!("DELETE FROM api_keys WHERE user_id = $1", user).execute(connection).await?;
     }

@@ -5,8 +5,10 @@ use tokio::net::TcpListener;
 
 use crate::support::{Service, World, eventually, reply_of};
 
-pub const WORKERS: [(&str, &[&str]); 2] =
-    [("llm-worker", &["llm-worker", "llm-memory"]), ("persist-worker", &["persist-requests", "persist-replies", "webhooks"])];
+pub const WORKERS: [(&str, &[&str]); 2] = [
+    ("llm-worker", &["llm-worker", "llm-memory"]),
+    ("persist-worker", &["persist-requests", "persist-replies", "webhooks"]),
+];
 
 /// Workers at addresses that stay the same, as services' do.
 async fn start(world: &World, ports: &[u16; 2]) -> Vec<Service> {

@@ -19,9 +19,7 @@ pub(super) async fn message_submitted(connection: &mut SqliteConnection, event: 
     }
     let session = sessions::touch(connection, &event.user_id, event.session_id, at, at).await?;
     let message_id = match session {
-        SessionState::Kept => {
-            messages::put_users(connection, event).await?
-        }
+        SessionState::Kept => messages::put_users(connection, event).await?,
         SessionState::Deleted => event.message_id,
     };
     let task = tasks::accept(connection, event, message_id, session).await?;
@@ -73,7 +71,9 @@ pub(super) async fn reply_completed(connection: &mut SqliteConnection, event: &R
         return Ok(());
     }
     let session = sessions::touch(connection, &event.user_id, event.session_id, began_at, ended_at).await?;
-    let Some(Recorded { reply_message_id, accepted_at, was_refused, .. }) = tasks::end(connection, event, session).await? else {
+    let Some(Recorded { reply_message_id, accepted_at, was_refused, .. }) =
+        tasks::end(connection, event, session).await?
+    else {
         return Ok(());
     };
     if session == SessionState::Deleted {

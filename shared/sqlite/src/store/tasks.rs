@@ -133,7 +133,8 @@ pub(super) async fn end(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = row {
-        return recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref(), row.error_code.as_deref()).map(Some);
+        return recorded(&row.status, row.accepted_at, row.reply_message_id.as_deref(), row.error_code.as_deref())
+            .map(Some);
     }
     let ours = sqlx::query_scalar!(
         "SELECT 1 FROM tasks WHERE id = ? AND user_id = ? AND session_id = ?",
