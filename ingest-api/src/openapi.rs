@@ -13,6 +13,7 @@ mod page;
 mod parameters;
 mod problems;
 mod protocols;
+mod webhooks;
 
 use std::sync::LazyLock;
 
@@ -40,6 +41,7 @@ pub(crate) use self::{
         (name = "sessions", description = "Conversations."),
         (name = "openai", description = "For OpenAI's clients, whose own documents say more. Errors are as these clients know them."),
         (name = "ai-sdk", description = "For the AI SDK's `useChat`. Errors are sentences; their code is in `x-problem-code`."),
+        (name = "webhooks", description = "What is sent to you."),
         (name = "service", description = "The process itself."),
     ),
     paths(

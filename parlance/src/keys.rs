@@ -18,7 +18,7 @@ mod row;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use parlance_shared::settings::Settings;
+use parlance_shared::settings::{Settings, WebhookSettings};
 
 use self::{create::Create, rotate::Rotate};
 use crate::operator::{
@@ -56,7 +56,7 @@ pub enum Action {
 pub async fn run(action: Action, settings: &Settings) -> ExitCode {
     let ended = match operator::open(settings).await {
         Ok(operator) => {
-            let ended = run_on(action, &operator).await;
+            let ended = run_on(action, &operator, &settings.webhooks).await;
             operator.close().await;
             ended
         }
@@ -65,9 +65,9 @@ pub async fn run(action: Action, settings: &Settings) -> ExitCode {
     code(ended)
 }
 
-async fn run_on(action: Action, operator: &Operator) -> Result<bool, Stop> {
+async fn run_on(action: Action, operator: &Operator, webhooks: &WebhookSettings) -> Result<bool, Stop> {
     match action {
-        Action::Create(create) => create.run(operator).await,
+        Action::Create(create) => create.run(operator, webhooks).await,
         Action::List { json } => list::list(operator, json).await,
         Action::Rotate(rotate) => rotate.run(operator).await,
         Action::Revoke { id, by, json } => revoke::revoke(operator, &id, by.as_deref(), json).await,

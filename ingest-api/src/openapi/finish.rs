@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi;
 use super::{
     bounds::{self, bind, pattern},
     close::close,
-    examples, links, problems, protocols,
+    examples, links, problems, protocols, webhooks,
 };
 use crate::identity::Access;
 
@@ -28,6 +28,7 @@ pub(super) fn finish(derived: &OpenApi) -> Value {
             bind(schemas);
         }
     }
+    document["webhooks"] = webhooks::webhooks();
     links::add(&mut document);
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {

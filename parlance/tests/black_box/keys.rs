@@ -137,7 +137,7 @@ async fn wrong_wishes_are_refused_by_their_names() {
         ("keys create --name a --user b --expires 2020-01-01T00:00:00Z", "future"),
         ("keys create --name a --user b|c --scopes act-as-users", "without |"),
         ("keys create --name a --user https://accounts.google.com --scopes act-as-users", "without |"),
-        ("keys create --name a --user b --webhook-url hooks.example", "http or https"),
+        ("keys create --name a --user b --webhook-url hooks.example", "--webhook-url is no absolute https URL"),
         ("keys revoke nonsense", "no id of a key"),
         ("keys rotate plk_a_b", "not the key"),
     ] {
