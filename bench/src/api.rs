@@ -43,6 +43,9 @@ pub struct Task {
     pub timings: Timings,
     /// Why it failed.
     pub error: Option<TaskError>,
+    /// Who was asked.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
 }
 
 /// When things happened to a task, in one format: earlier times are smaller texts.
@@ -50,6 +53,16 @@ pub struct Task {
 pub struct Timings {
     /// A worker began with it for the first time.
     pub started_at: Option<String>,
+}
+
+/// A request to a model for a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Attempt {
+    /// The code of its failure; none for the one that answered.
+    pub error: Option<String>,
+    /// Its tokens.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// What a reply cost.

@@ -321,7 +321,7 @@ await cases({
     const id = `hook ${run}`;
     root.render(createElement(Page, { id }));
     await eventually("rendered", () => now);
-    now.sendMessage({ text: "in a page [[mock tokens=100 delay_ms=10]]" });
+    now.sendMessage({ text: "in a page [[mock tokens=400 delay_ms=10]]" });
     await eventually("first words", () => now.messages.length === 2);
     // The page is left and opened again while the reply comes.
     root.render(createElement(Page, { id, key: "again", messages: (await stored(id)).messages, resume: true }));

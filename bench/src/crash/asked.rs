@@ -48,17 +48,22 @@ impl Asked {
         self.0.get(content).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Each attempt asks once at the most, so whoever asks again for a task that has ended is seen here; and a reply costs
-    /// as many tokens as it has.
+    /// Each attempt asks once at the most, so whoever asks again for a task that has ended is seen here; the attempt that
+    /// answered costs as many tokens as the reply has, and the task what its attempts cost together.
     pub(super) fn judge_charge(&self, turn: &ToldTurn, stored: &Task) -> Result<(), Finding> {
         let requests = self.requests(&turn.plan.content).len();
         if requests > stored.attempt as usize {
             return Err(Finding::new(Flaw::Charged, format!("{requests} requests for {stored:?}")));
         }
-        let tokens = stored.usage.output_tokens;
-        if stored.status == "completed" && tokens.is_some_and(|tokens| tokens != u64::from(turn.plan.tokens)) {
-            let told = turn.plan.tokens;
-            return Err(Finding::new(Flaw::Charged, format!("{tokens:?} instead of {told} tokens: {stored:?}")));
+        let Some(tokens) = stored.usage.output_tokens.filter(|_| stored.status == "completed") else { return Ok(()) };
+        let told = u64::from(turn.plan.tokens);
+        let mut answered = stored.attempts.iter().filter(|attempt| attempt.error.is_none());
+        let all: u64 = stored.attempts.iter().filter_map(|attempt| attempt.usage.output_tokens).sum();
+        if answered.next().and_then(|attempt| attempt.usage.output_tokens) != Some(told) || answered.next().is_some() {
+            return Err(Finding::new(Flaw::Charged, format!("not {told} tokens for the reply: {stored:?}")));
+        }
+        if tokens != all {
+            return Err(Finding::new(Flaw::Charged, format!("{tokens} instead of {all} tokens: {stored:?}")));
         }
         Ok(())
     }

@@ -123,6 +123,7 @@ mod tests {
             usage: Usage::default(),
             timings: Timings::default(),
             error: None,
+            attempts: Vec::new(),
         };
         ToldTurn {
             plan: Arc::new(plan),

@@ -13,9 +13,8 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2060\ufeff][^\u0000-\u001f\u007f-\u009f]*$";
 /// An address with the name of a host, or an image as it is.
 const IMAGE: &str = r"^(https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?|data:image/(png|jpeg|webp|gif);base64,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))$";
-/// An address with the name of a host.
-const ADDRESS: &str =
-    r"^https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?$";
+/// An address with the name of a host, of characters that stand for themselves in it.
+const ADDRESS: &str = r"^https://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~!$&()*+,;=:@%/?-]*)?$";
 /// The id of an event.
 const CURSOR: &str = "^[0-9]+-([0-9]+|r|end)$";
 /// A place in a list.

@@ -249,7 +249,8 @@ async fn subscribers_that_never_read_cost_little() {
     let before = resident_kib(&server);
     let request = format!("GET /v1/tasks/{}/stream HTTP/1.1\r\nhost: localhost\r\n\r\n", big.task);
     let mut sockets = Vec::new();
-    for _ in 0..300 {
+    // Not more: until its buffers are full each takes megabytes, which a debug build is slow to write.
+    for _ in 0..100 {
         let mut socket = connect(server.address).await;
         socket.write_all(request.as_bytes()).await.unwrap();
         sockets.push(socket);
@@ -258,7 +259,7 @@ async fn subscribers_that_never_read_cost_little() {
         converses(&server.client()).await;
     }
     let grown = resident_kib(&server).saturating_sub(before);
-    assert!(grown < MEMORY_KIB + 300 * 64, "{grown} KiB more");
+    assert!(grown < MEMORY_KIB + 100 * 64, "{grown} KiB more");
     let done = server.ended(&big.task).await;
     assert_eq!(done["status"], "completed");
     drop(sockets);

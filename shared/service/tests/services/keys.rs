@@ -16,9 +16,9 @@ async fn a_key_opens_every_instance_and_a_revoked_one_none() {
     let world = world.with("AUTH_API_KEYS", "on");
     let (a, _worker, _persist) = world.all().await;
     let b = world.ingest().await;
-    let made = world.operate("keys create --name app --user ann").await;
+    let made = world.operate_as_owner("keys create --name app --user ann").await;
     let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
-    let stranger = world.operate("keys create --name other --user bob").await;
+    let stranger = world.operate_as_owner("keys create --name other --user bob").await;
     let stranger = stranger["key"].as_str().unwrap();
 
     let message = json!({"content": "hello"});
@@ -33,13 +33,13 @@ async fn a_key_opens_every_instance_and_a_revoked_one_none() {
         assert_eq!(call(instance, stranger, &path).await.status, 404);
     }
 
-    let rotated = world.operate(&format!("keys rotate {id} --overlap 24h")).await;
+    let rotated = world.operate_as_owner(&format!("keys rotate {id} --overlap 24h")).await;
     let new = rotated["key"].as_str().unwrap();
     for instance in [&*a, &*b] {
         assert_eq!(call(instance, key, &path).await.status, 200, "for a while");
         assert_eq!(call(instance, new, &path).await.status, 200, "at once");
     }
-    world.operate(&format!("keys revoke {id}")).await;
+    world.operate_as_owner(&format!("keys revoke {id}")).await;
     for instance in [&*a, &*b] {
         eventually("the old key is refused", async || {
             // Not so often that it is refused for that.
@@ -50,7 +50,7 @@ async fn a_key_opens_every_instance_and_a_revoked_one_none() {
         .await;
         assert_eq!(call(instance, new, &path).await.status, 200);
     }
-    let listed = world.operate("keys list").await;
+    let listed = world.operate_as_owner("keys list").await;
     let used = |key: &Value| key["id"] == id && key["last_used_at"].is_string() && key["state"] == "revoked";
     assert!(listed.as_array().unwrap().iter().any(used), "{listed}");
 }
@@ -60,7 +60,7 @@ async fn a_database_that_is_away_keeps_nobody_out_who_was_let_in() {
     let Some(world) = World::new(Script::always(Behaviour::tokens(3))).await else { return };
     let world = world.with("AUTH_API_KEYS", "on");
     let ingest = world.ingest().await;
-    let made = world.operate("keys create --name app --user ann").await;
+    let made = world.operate_as_owner("keys create --name app --user ann").await;
     let key = made["key"].as_str().unwrap();
     assert_eq!(call(&ingest, key, "/v1/sessions").await.status, 200);
     // Cut connections are made anew, and what was known meanwhile serves.

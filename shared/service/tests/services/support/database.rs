@@ -11,6 +11,8 @@ pub struct TestDatabase {
     /// What services log in as: no owner, no superuser.
     pub user: String,
     pub secret: String,
+    /// Where the owner of the schema logs in.
+    pub owner_url: String,
     server: PostgresSettings,
 }
 
@@ -20,9 +22,11 @@ impl TestDatabase {
         let settings = Settings::from_variables(|name| (name == "DATABASE_URL").then(|| url.to_owned())).unwrap();
         let DatabaseSettings::Postgres(server) = settings.database else { panic!("no URL of a Postgres: {url}") };
         let name = format!("services_{}", Uuid::now_v7().simple());
-        let database =
-            Self { user: format!("{name}_service"), name, secret: Uuid::new_v4().simple().to_string(), server };
-        let Self { name, user, secret, server } = &database;
+        let (base, _) = url.rsplit_once('/').unwrap();
+        let owner_url = format!("{base}/{name}");
+        let (user, secret) = (format!("{name}_service"), Uuid::new_v4().simple().to_string());
+        let database = Self { name, user, secret, owner_url, server };
+        let Self { name, user, secret, server, .. } = &database;
         let mut connection = connect(server).await;
         for sql in [format!("CREATE ROLE {user} LOGIN PASSWORD '{secret}'"), format!("CREATE DATABASE {name}")] {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();

@@ -131,9 +131,19 @@ impl World {
         tokio::join!(self.ingest(), self.llm_worker(), self.persist_worker())
     }
 
-    /// Runs an operator's command, and gives what it prints as JSON.
+    /// Runs an operator's command with a service's login, and gives what it prints as JSON.
     pub async fn operate(&self, line: &str) -> Value {
+        self.run_operators(self.command("parlance"), line).await
+    }
+
+    /// The same with the login that owns the schema.
+    pub async fn operate_as_owner(&self, line: &str) -> Value {
         let mut command = self.command("parlance");
+        command.env("DATABASE_URL", &self.database.owner_url);
+        self.run_operators(command, line).await
+    }
+
+    async fn run_operators(&self, mut command: Command, line: &str) -> Value {
         command.args(line.split_whitespace()).arg("--json").env("USER", "olga");
         let ended = Process::start(command).end().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
