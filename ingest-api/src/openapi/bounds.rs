@@ -56,7 +56,8 @@ fn properties() -> Vec<(&'static str, &'static str, Value)> {
             (message, "tools", json!({"type": ["array", "null"], "minItems": 1, "maxItems": 128, "items": typed})),
             (message, "tool_choice", json!({"type": ["string", "object", "null"]})),
             (message, "response_format", form.clone()),
-            (message, "webhook_url", json!({"type": ["string", "null"], "maxLength": 2048, "pattern": ADDRESS})),
+            // One less than is accepted: an address without a path gets a slash.
+            (message, "webhook_url", json!({"type": ["string", "null"], "maxLength": 2047, "pattern": ADDRESS})),
         ]);
     }
     let says = json!({"required": ["content"], "properties": {"content": {"oneOf": [visible(MAX_CONTENT_BYTES), {"type": "array"}]}}});
