@@ -17,6 +17,8 @@ pub(super) struct LiveTask {
     pub(super) id: TaskId,
     state: Mutex<State>,
     changed: Arc<Notify>,
+    /// The same, but for text that is added.
+    turned: Arc<Notify>,
     /// Held while the stored state is read, so that many new readers read it once.
     pub(super) loading: tokio::sync::Mutex<()>,
 }
@@ -68,7 +70,8 @@ pub(super) struct Unstored {
 
 impl LiveTask {
     pub(super) fn new(id: TaskId) -> Self {
-        Self { id, state: Mutex::default(), changed: Arc::new(Notify::new()), loading: tokio::sync::Mutex::new(()) }
+        let (changed, turned) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        Self { id, state: Mutex::default(), changed, turned, loading: tokio::sync::Mutex::new(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,6 +90,17 @@ impl LiveTask {
     /// Fires at the next change. Take it before looking, so that no change falls between.
     pub(super) fn changed(&self) -> OwnedNotified {
         Arc::clone(&self.changed).notified_owned()
+    }
+
+    /// Fires at the next change that is more than added text: another attempt, the end. None once there is an end.
+    pub(super) fn turned(&self) -> Option<OwnedNotified> {
+        let turned = Arc::clone(&self.turned).notified_owned();
+        self.state().end.is_none().then_some(turned)
+    }
+
+    fn tell_of_a_turn(&self) {
+        self.turned.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     pub(super) fn cancelled(&self) -> CancellationToken {
@@ -115,7 +129,7 @@ impl LiveTask {
         state.expired = stored.expired;
         state.erased = stored.erased;
         drop(state);
-        self.changed.notify_waiters();
+        self.tell_of_a_turn();
     }
 
     pub(super) fn begin(&self, user: UserId, attempt: u32, reset_reason: String) -> CancellationToken {
@@ -123,7 +137,7 @@ impl LiveTask {
         *state = State { known: true, user: Some(user), attempt, reset_reason, complete: true, ..State::default() };
         let cancelled = state.cancelled.clone();
         drop(state);
-        self.changed.notify_waiters();
+        self.tell_of_a_turn();
         cancelled
     }
 
@@ -139,7 +153,7 @@ impl LiveTask {
         state.erased = erased;
         state.end = Some(Arc::new(task));
         drop(state);
-        self.changed.notify_waiters();
+        self.tell_of_a_turn();
     }
 
     /// The same for whoever reads it already, with all text gone.

@@ -1,13 +1,14 @@
 //! The reply log's port: writers append to a task in memory, readers are cursors into it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep_until};
 
 use parlance_shared::{
     TaskId, UserId,
     cursor::Cursor,
-    log_view::Entry,
+    log_view::{Entry, LogEvent},
     port::{
         reply_log::{AppendError, FollowError, ReplyLog, ReplyReader, ReplyWriter},
         turns::Claim,
@@ -20,6 +21,11 @@ use super::{
     live::{Found, LiveTask},
     view,
 };
+
+/// A reader that was just given text rests so long before it takes more: what a fast model says meanwhile is one entry then, and
+/// not a wake-up, an event and a packet for each token. Far below what an eye sees; the first text, another attempt and the
+/// end never wait.
+const REST: Duration = Duration::from_millis(4);
 
 #[async_trait]
 impl ReplyLog for SqliteTurns {
@@ -46,7 +52,7 @@ impl ReplyLog for SqliteTurns {
         if let Found::Expired = live.next_after(after)? {
             return Err(FollowError::Expired);
         }
-        Ok(Box::new(Reader { live, seen: after }))
+        Ok(Box::new(Reader { live, seen: after, rests_until: None }))
     }
 }
 
@@ -77,16 +83,28 @@ impl ReplyWriter for Writer {
 struct Reader {
     live: Arc<LiveTask>,
     seen: Option<Cursor>,
+    rests_until: Option<Instant>,
 }
 
 #[async_trait]
 impl ReplyReader for Reader {
     async fn next(&mut self) -> Result<Option<Entry>, FollowError> {
+        if let Some(until) = self.rests_until
+            && let Some(turned) = self.live.turned()
+        {
+            // Dropped meanwhile, the rest is gone on with.
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = turned => {}
+            }
+        }
+        self.rests_until = None;
         loop {
             let changed = self.live.changed();
             match self.live.next_after(self.seen)? {
                 Found::Entry(entry) => {
                     self.seen = Some(entry.cursor);
+                    self.rests_until = matches!(entry.event, LogEvent::Delta(_)).then(|| Instant::now() + REST);
                     return Ok(Some(entry));
                 }
                 Found::Ended => return Ok(None),
