@@ -1,6 +1,6 @@
 //! Waits for a task's end by following its log: no polling, and no wait once the process stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlance_shared::{
     Caller,
@@ -11,6 +11,24 @@ use parlance_shared::{
 };
 
 use crate::{find_task::find_task, problem::Problem, state::ApiState};
+
+/// Between two tries to follow a log that is in trouble.
+const TROUBLE: Duration = Duration::from_millis(500);
+
+/// The task at its end; or as it stands when the process stops, or when a call may not take longer. For protocols whose clients
+/// ask once and wait.
+pub(crate) async fn await_whole(state: &ApiState, caller: &Caller, mut task: Task) -> Result<Task, Problem> {
+    let deadline = Instant::now() + state.limits.completion_patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        task = await_end(state, caller, task, left).await?;
+        if task.status.is_terminal() || left.is_zero() || state.lifecycle.stopping().is_cancelled() {
+            return Ok(task);
+        }
+        // Only a log in trouble ends the wait before.
+        tokio::time::sleep(TROUBLE.min(left)).await;
+    }
+}
 
 /// The task at its end, or as it stands after `patience`.
 pub(crate) async fn await_end(

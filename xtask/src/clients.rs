@@ -1,7 +1,7 @@
 //! `cargo xtask clients`: the clients people already have, at the versions of `clients/`, installed once into the target
 //! folder: one installation for each set of lock files, so that another version is never mixed in.
 
-mod install;
+pub(crate) mod install;
 
 use std::{
     env,
@@ -109,6 +109,15 @@ fn node(sources: &Path, folder: &Path) -> Result<Part, Problem> {
 }
 
 fn python(sources: &Path, folder: &Path) -> Result<Part, Problem> {
+    let (python, version) = interpreter()?;
+    let venv = install::venv(&python, &version, sources, folder)?;
+    let what = format!("{} (PyPI), Python {version}", pinned_by_pip(sources)?);
+    let program = venv.join("bin/python3").to_string_lossy().into_owned();
+    Ok(Part::of(program.clone(), what, vec![(PYTHON, program)]))
+}
+
+/// A Python that can make a virtual environment, and its version.
+pub(crate) fn interpreter() -> Result<(PathBuf, String), Problem> {
     const INSTALL: &str = "apt-get install python3-venv (3.11 or later)";
     let python = found("python3").ok_or_else(|| missing("there is no python3", INSTALL))?;
     let version = said(&python, &["--version"]).map_err(|why| missing(why, INSTALL))?;
@@ -118,10 +127,7 @@ fn python(sources: &Path, folder: &Path) -> Result<Part, Problem> {
         return Err(missing(format!("python3 is {version}"), INSTALL));
     }
     said(&python, &["-c", "import ensurepip, venv"]).map_err(|_| missing("python3 can't make a venv", INSTALL))?;
-    let venv = install::venv(&python, version, sources, folder)?;
-    let what = format!("{} (PyPI), Python {version}", pinned_by_pip(sources)?);
-    let program = venv.join("bin/python3").to_string_lossy().into_owned();
-    Ok(Part::of(program.clone(), what, vec![(PYTHON, program)]))
+    Ok((python, version.to_owned()))
 }
 
 fn browser() -> Result<Part, Problem> {
@@ -156,7 +162,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// The first program of this name on the path.
-fn found(program: &str) -> Option<PathBuf> {
+pub(crate) fn found(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }

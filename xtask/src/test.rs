@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Outcome, clients, services,
+    Outcome, clients, infra, services,
     workspace::{self, Workspace, shown},
 };
 
@@ -49,16 +49,23 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         totals.add(&line);
     }
     let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
+    // A selection is one of cargo's tests.
+    let infra = if arguments.is_empty() { infra::run_with(workspace, &services, &[]) } else { Ok(()) };
     println!("\n{}", against::report(&services, &clients, !arguments.is_empty()));
     println!(
         "{} tests passed, {} failed, {} ignored, in {} test programs",
         totals.passed, totals.failed, totals.ignored, totals.programs
     );
-    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+    match &infra {
+        Ok(()) if arguments.is_empty() => println!("the tests of infra passed"),
+        Ok(()) => {}
+        Err(why) => println!("the tests of infra failed: {why}"),
+    }
+    if status.success() { infra } else { Err(format!("{shown}: {status}")) }
 }
 
 /// A package without a program of its own is built as well, which does no harm.
-fn build(workspace: &Workspace) -> Outcome {
+pub(crate) fn build(workspace: &Workspace) -> Outcome {
     let packages = PROGRAMS.into_iter().chain(SERVICES).flat_map(|package| ["--package", package]);
     workspace::run(workspace.cargo(&["build"]).args(packages))
 }

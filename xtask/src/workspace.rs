@@ -36,6 +36,13 @@ impl Workspace {
         command.args(arguments);
         command
     }
+
+    /// The compiler that cargo uses.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        command.current_dir(&self.root);
+        command
+    }
 }
 
 fn cargo(root: &Path) -> Command {

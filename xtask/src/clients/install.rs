@@ -16,7 +16,7 @@ const COMPLETE: &str = "complete";
 const KEPT: usize = 4;
 
 /// `node_modules`, as `package-lock.json` has it.
-pub(super) fn node_modules(npm: &Path, sources: &Path, folder: &Path) -> Result<PathBuf, String> {
+pub(crate) fn node_modules(npm: &Path, sources: &Path, folder: &Path) -> Result<PathBuf, String> {
     const FILES: [&str; 2] = ["package.json", "package-lock.json"];
     let place = once(folder, "node", &locked_by(sources, &FILES, "")?, |place| {
         for file in FILES {
@@ -31,7 +31,7 @@ pub(super) fn node_modules(npm: &Path, sources: &Path, folder: &Path) -> Result<
 }
 
 /// A virtual environment with what `requirements.txt` has, and nothing else.
-pub(super) fn venv(python: &Path, version: &str, sources: &Path, folder: &Path) -> Result<PathBuf, String> {
+pub(crate) fn venv(python: &Path, version: &str, sources: &Path, folder: &Path) -> Result<PathBuf, String> {
     const FILES: [&str; 1] = ["requirements.txt"];
     let place = once(folder, "python", &locked_by(sources, &FILES, version)?, |place| {
         let venv = place.join("venv");

@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     accept::accept,
-    await_end::await_end,
+    await_end::await_whole,
     call::Call,
     extract::JsonBody,
     find_task::follow_problem,
@@ -35,9 +35,6 @@ use crate::{
 };
 
 const SESSION_HEADER: &str = "X-Session-Id";
-
-/// Between two looks at a task whose log is in trouble.
-const TROUBLE: Duration = Duration::from_millis(500);
 
 #[utoipa::path(
     post,
@@ -103,27 +100,17 @@ async fn stream_chunks(
     Ok(stream.into_response())
 }
 
-/// Waits for the end, up to [`completion_patience`](crate::state::Limits::completion_patience).
 async fn whole(state: &ApiState, caller: &Caller, submitted: &MessageSubmitted) -> Result<Response, Problem> {
-    let deadline = Instant::now() + state.limits.completion_patience;
-    let mut task = Task::queued(submitted.task_id);
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        task = await_end(state, caller, task, left).await?;
-        if task.status.is_terminal() {
-            // A key leads to this very task: what failed stays failed.
-            return Ok(ended(task, submitted.fingerprint.is_none()));
-        }
-        if state.lifecycle.stopping().is_cancelled() {
-            return Ok(not_ended(submitted, StatusCode::SERVICE_UNAVAILABLE, "stopping", "This process stops."));
-        }
-        if left.is_zero() {
-            let why = "The reply took longer than a call may take.";
-            return Ok(not_ended(submitted, StatusCode::GATEWAY_TIMEOUT, "reply_timeout", why));
-        }
-        // Only a log in trouble ends the wait before.
-        tokio::time::sleep(TROUBLE.min(left)).await;
+    let task = await_whole(state, caller, Task::queued(submitted.task_id)).await?;
+    if task.status.is_terminal() {
+        // A key leads to this very task: what failed stays failed.
+        return Ok(ended(task, submitted.fingerprint.is_none()));
     }
+    if state.lifecycle.stopping().is_cancelled() {
+        return Ok(not_ended(submitted, StatusCode::SERVICE_UNAVAILABLE, "stopping", "This process stops."));
+    }
+    let why = "The reply took longer than a call may take.";
+    Ok(not_ended(submitted, StatusCode::GATEWAY_TIMEOUT, "reply_timeout", why))
 }
 
 /// The answer of a task that has ended.

@@ -1,9 +1,6 @@
 //! `POST /v1/responses`: accepted like any message; then the stream, the response at its end, or at once in the background.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -12,7 +9,7 @@ use axum::{
 };
 use http::HeaderMap;
 use parlance_shared::{
-    Caller, SessionId,
+    SessionId,
     content::TurnInput,
     event::{MessageSubmitted, Strategy},
     task::Task,
@@ -29,7 +26,7 @@ use super::{
     read_create::{Asked, CreateResponse, Origin},
 };
 use crate::{
-    await_end::await_end,
+    await_end::await_whole,
     call::Call,
     extract::JsonBody,
     idempotency::{self, Earlier},
@@ -38,9 +35,6 @@ use crate::{
     state::ApiState,
     submit::{Submission, TurnIds, submit},
 };
-
-/// Between two tries to follow a log that is in trouble.
-const TROUBLE: Duration = Duration::from_millis(500);
 
 #[utoipa::path(
     post,
@@ -84,7 +78,8 @@ pub(crate) async fn create_response(
     let answered = if streamed {
         stream(&state, &call.caller, task, known, None).await
     } else {
-        at_end(&state, &call.caller, task)
+        // What is not at its end is fetched by its client.
+        await_whole(&state, &call.caller, task)
             .await
             .map(|task| Json(known.object(Stand::of(&task), Some(&task))).into_response())
     };
@@ -93,20 +88,6 @@ pub(crate) async fn create_response(
         response.headers_mut().insert(SHOULD_RETRY, yes_or_no(key.is_some()));
         response
     }))
-}
-
-/// The task at its end; or as it stands, when the process stops or a call may not take longer. Its client fetches the rest.
-async fn at_end(state: &ApiState, caller: &Caller, mut task: Task) -> Result<Task, Problem> {
-    let deadline = Instant::now() + state.limits.completion_patience;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        task = await_end(state, caller, task, left).await?;
-        if task.status.is_terminal() || left.is_zero() || state.lifecycle.stopping().is_cancelled() {
-            return Ok(task);
-        }
-        // Only a log in trouble ends the wait before.
-        tokio::time::sleep(TROUBLE.min(left)).await;
-    }
 }
 
 /// Accepts the request, unless it was accepted before under the same idempotency key.
