@@ -1,0 +1,4 @@
+resource "google_storage_bucket" "buckets_are_closed" {
+  name     = "open"
+  location = "EU"
+}
