@@ -1,5 +1,6 @@
 //! The speeds that must be reached. Each module measures one thing, beside the same load straight to the mock.
 
+mod auth;
 mod chat;
 mod cloud;
 mod fallback;
@@ -25,11 +26,12 @@ use crate::{
 const RUNS: usize = 3;
 
 /// The benchmarks by name. One may give more than one figure.
-pub const NAMES: [&str; 9] =
-    ["first-token", "fallback", "memory", "throughput", "chat", "overload", "subscribers", "start", "recovery"];
+pub const NAMES: [&str; 10] =
+    ["first-token", "fallback", "memory", "throughput", "chat", "auth", "overload", "subscribers", "start", "recovery"];
 
 /// The benchmarks of the services apart, on Postgres and Pub/Sub's emulator.
-pub const CLOUD_NAMES: [&str; 4] = ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services"];
+pub const CLOUD_NAMES: [&str; 6] =
+    ["cloud-first-token", "cloud-throughput", "cloud-live", "cloud-services", "cloud-start", "cloud-image-size"];
 
 /// What the words of a command line mean: nothing means [`NAMES`], `cloud` means [`CLOUD_NAMES`].
 pub fn expand(words: &[String]) -> Vec<String> {
@@ -55,6 +57,7 @@ pub async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
         "memory" => memory::measure(&rig).await,
         "throughput" => throughput::measure(&rig).await,
         "chat" => chat::measure(&rig).await,
+        "auth" => auth::measure(&rig).await,
         "overload" => overload::measure(&rig).await,
         "subscribers" => subscribers::measure(&rig).await,
         "start" => start::measure(&rig).await,

@@ -8,6 +8,7 @@ use parlance_bench::{
     crash::{self, CrashTest, cloud::CloudCrashTest},
     figure::markdown,
     figures,
+    load_test::{self, arguments::LoadArguments},
     process::Programs,
 };
 use tempfile::TempDir;
@@ -22,6 +23,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Load a Parlance that runs somewhere: latencies, speed and errors over time, as a table, a picture and JSON.
+    Load(LoadArguments),
+    #[command(flatten)]
+    Own(Benchmark),
+}
+
+/// What starts the programs that it measures.
+#[derive(Subcommand)]
+enum Benchmark {
     /// Measure speeds; all of them when none is named.
     Speed {
         /// first-token, fallback, memory, throughput, chat, overload, subscribers, start, recovery; cloud for all of
@@ -71,23 +81,53 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all was as it must be. Ended early, it ends what it has started.
+/// Whether all was as it must be.
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: Arguments) -> Fallible<bool> {
+    match arguments.command {
+        Command::Load(arguments) => load(&arguments).await,
+        Command::Own(benchmark) => measure(benchmark).await,
+    }
+}
+
+/// Ended early, it ends what it has started.
+async fn measure(benchmark: Benchmark) -> Fallible<bool> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        done = work(arguments) => done,
+        done = work(benchmark) => done,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         _ = terminated.recv() => Err("terminated".into()),
     }
 }
 
-async fn work(arguments: Arguments) -> Fallible<bool> {
+/// Whether it came to the end that was meant. What was measured is told in any case.
+async fn load(arguments: &LoadArguments) -> Fallible<bool> {
+    let (target, test) = (arguments.target()?, arguments.test());
+    let interrupts = load_test::interrupts()?;
+    let sentence = format!(
+        "{}: up to {} messages and {} tokens within {} s; Ctrl-C ends it and shows what there is\n",
+        target.url(),
+        test.max_messages,
+        test.max_tokens,
+        test.duration.as_secs()
+    );
+    std::io::stderr().write_all(sentence.as_bytes())?;
+    let report = load_test::run(test, target, interrupts).await?;
+    say(&report.markdown())?;
+    std::fs::create_dir_all(&arguments.out)?;
+    let (picture, json) = (arguments.out.join("load.svg"), arguments.out.join("load.json"));
+    std::fs::write(&picture, load_test::picture(&report))?;
+    std::fs::write(&json, serde_json::to_vec_pretty(&report)?)?;
+    say(&format!("\n{} · {}\n", picture.display(), json.display()))?;
+    Ok(!report.stopped_early)
+}
+
+async fn work(benchmark: Benchmark) -> Fallible<bool> {
     let program = std::env::current_exe()?;
     let programs = Programs::find(program.parent().ok_or("no folder")?)?;
-    match arguments.command {
-        Command::Speed { names, json } => speed(&programs, names, json).await,
-        Command::Crash { conversations, turns, kills, seed } => {
+    match benchmark {
+        Benchmark::Speed { names, json } => speed(&programs, names, json).await,
+        Benchmark::Crash { conversations, turns, kills, seed } => {
             let seed = seed.unwrap_or_else(fresh_seed);
             say(&format!("seed {seed}\n"))?;
             let test = CrashTest { seed, conversations, turns, kills, patience: Duration::from_secs(180) };
@@ -95,7 +135,7 @@ async fn work(arguments: Arguments) -> Fallible<bool> {
             let (report, is_kept) = crash::run(test, &programs, folder.path()).await?;
             tell(&report, is_kept, folder)
         }
-        Command::CloudCrash { conversations, turns, minutes, seed } => {
+        Benchmark::CloudCrash { conversations, turns, minutes, seed } => {
             let seed = seed.unwrap_or_else(fresh_seed);
             let folder = tempfile::tempdir()?;
             say(&format!("seed {seed}, logs in {}\n", folder.path().display()))?;

@@ -54,6 +54,11 @@ impl Programs {
         Ok(Self { folder, server, mock })
     }
 
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A service of this name.
     ///
     /// # Errors

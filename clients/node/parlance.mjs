@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 
 export const url = process.env.PARLANCE_URL;
 export const cutUrl = process.env.PARLANCE_CUT_URL;
+/** The same proxy at other ports. */
+export const cutUrls = process.env.PARLANCE_CUT_URLS.split(",");
 export const key = process.env.PARLANCE_KEY;
 export const authorization = { authorization: `Bearer ${key}` };
 

@@ -10,12 +10,12 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, request::Parts};
-use parlance_shared::{CallId, Caller, Clock, id::PrefixedId as _};
+use parlance_shared::{CallId, Caller, Clock, id::PrefixedId as _, metrics::class_of, trace};
 use tracing::{Instrument as _, Span, debug, error, error_span, field::Empty, info};
 use uuid::{Builder, Uuid};
 
 use crate::{
-    front_door, openai,
+    call_span, front_door, openai,
     problem::{Cause, Problem},
     state::ApiState,
     ui_chat,
@@ -25,6 +25,9 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
 /// The same, where OpenAI's clients look for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// By which a frontend can quote the trace of its call, whether it had one of its own or not.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Who calls, and the call's own id.
 #[derive(Clone, Debug)]
@@ -51,10 +54,13 @@ pub(crate) async fn around(State(state): State<Arc<ApiState>>, mut request: Requ
     let id = new_call_id(&state.clock);
     request.extensions_mut().insert(id);
     let span = span_of(&request, id);
+    let traced = call_span::begin(&request, id);
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let for_openai = openai::error::is_spoken_at(request.uri().path());
     let for_ui = ui_chat::plain_errors::is_spoken_at(request.uri().path());
     let answering = AssertUnwindSafe(front_door::pass(&state, request, next).instrument(span.clone())).catch_unwind();
-    let mut response = answering.await.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let mut response =
+        traced.scope(answering).await.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
     if for_openai {
         response = openai::error::translate(response);
     } else if for_ui {
@@ -67,8 +73,14 @@ pub(crate) async fn around(State(state): State<Arc<ApiState>>, mut request: Requ
         }
         headers.insert(CALL_ID, value);
     }
+    if let Ok(value) = HeaderValue::from_str(&traced.context().trace_id().to_string()) {
+        headers.insert(TRACE_ID, value);
+    }
     state.door.add_headers(headers);
-    report(&state, &span, &response, began);
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    state.metrics.http.answered(method.as_str(), route, class_of(response.status().as_u16()), began.elapsed());
+    trace::sync_scope(traced.context().clone(), || report(&state, &span, &response, began));
+    call_span::end(traced, &response);
     response
 }
 
@@ -82,13 +94,7 @@ fn span_of(request: &Request, id: CallId) -> Span {
 
 fn report(state: &ApiState, span: &Span, response: &Response, began: Instant) {
     let status = response.status();
-    state.metrics.http_responses.inc(match status.as_u16() {
-        ..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        500.. => "5xx",
-    });
+    state.metrics.http_responses.inc(class_of(status.as_u16()));
     let _entered = span.enter();
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();

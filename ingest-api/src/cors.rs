@@ -26,7 +26,7 @@ const HEADERS: HeaderValue = HeaderValue::from_static(
      x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "location, retry-after, ratelimit, ratelimit-policy, www-authenticate, allow, x-call-id, x-request-id, \
+    "location, retry-after, ratelimit, ratelimit-policy, www-authenticate, allow, x-call-id, x-trace-id, x-request-id, \
      x-should-retry, x-vercel-ai-ui-message-stream, deprecation, link",
 );
 const VARY: HeaderValue = HeaderValue::from_static("origin");

@@ -3,6 +3,8 @@
 //!
 //! What is refused early costs little: nothing of the body is read, and only the last two need to know the caller.
 
+use std::time::Duration;
+
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
@@ -28,6 +30,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, D
 pub struct FrontDoor {
     pub(crate) limits: CallerLimits,
     pub(crate) connections: usize,
+    pub(crate) stream_max: Option<Duration>,
     origins: Origins,
     trusted_proxies: u8,
     tls_only: bool,
@@ -39,6 +42,7 @@ impl FrontDoor {
         Self {
             limits: CallerLimits::new(settings, identified),
             connections: settings.connections,
+            stream_max: settings.stream_max,
             origins: Origins::new(settings.cors_origins.as_deref(), environment, identified),
             trusted_proxies: settings.trusted_proxies,
             tls_only: environment == Environment::Production,

@@ -11,6 +11,7 @@ mod await_end;
 mod bounded;
 mod budget;
 mod call;
+mod call_span;
 mod cancel_task;
 mod cors;
 mod create_session;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPorts, Limits, RecentTurns, WebhookRules};
-use parlance_service::{Cloud, LogRole, Start, StartError};
-use parlance_shared::{metrics::Metrics, port::llm::ProviderInfo, settings::Role};
+use parlance_service::{Cloud, LogRole, Start, StartError, cloud::MESSAGING_SYSTEM};
+use parlance_shared::{port::llm::ProviderInfo, settings::Role, trace::TracedBus};
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
-    let Start { settings, lifecycle, listener } = start;
+    let Start { settings, lifecycle, listener, metrics } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let turns = cloud.turns(LogRole::Reader, &lifecycle);
     let mint = cloud.id_mint(&settings)?;
@@ -18,14 +18,14 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let provider =
         settings.llm.model.map(|model| ProviderInfo { provider: settings.llm.name.to_owned(), model, base_url: None });
     let api = ApiState {
-        bus: cloud.bus,
+        bus: Arc::new(TracedBus::new(cloud.bus, MESSAGING_SYSTEM)),
         store: cloud.store,
         accepting_needs_store: false,
         turns: turns.clone(),
         log: turns,
         mint,
         clock: cloud.clock,
-        metrics: Arc::new(Metrics::new()),
+        metrics,
         lifecycle: lifecycle.clone(),
         allowed_models: settings.allowed_models,
         budgets: BudgetGuard::new(settings.budgets),

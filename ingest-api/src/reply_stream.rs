@@ -16,6 +16,7 @@ use parlance_shared::{
     log_view::{Entry, LogEvent},
     metrics::Metrics,
     port::reply_log::{FollowError, ReplyReader},
+    trace::{self, TraceContext},
 };
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -35,9 +36,12 @@ pub(crate) struct ReplyStream {
     state: Reading,
     keep_alive: Pin<Box<Sleep>>,
     keep_alive_every: Duration,
+    /// When a proxy in front would cut it: it ends before, in good order.
+    pausing: Option<Pin<Box<Sleep>>>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     lifecycle: Lifecycle,
     span: Span,
+    trace: Option<TraceContext>,
     _live: Live,
 }
 
@@ -80,6 +84,7 @@ impl ReplyStream {
             Reading::Queued => state.lifecycle.stopping(),
             Reading::Running | Reading::Over => state.lifecycle.aborting(),
         };
+        let pausing = state.door.stream_max.filter(|_| view.can_go_on()).map(|max| Box::pin(sleep(max)));
         let mut chunk = BytesMut::new();
         view.open(&mut chunk);
         let mut stream = Self {
@@ -89,9 +94,11 @@ impl ReplyStream {
             state: reading,
             keep_alive: Box::pin(sleep(state.limits.keep_alive)),
             keep_alive_every: state.limits.keep_alive,
+            pausing,
             closing: Box::pin(closing.clone().cancelled_owned()),
             lifecycle: state.lifecycle.clone(),
             span: Span::current(),
+            trace: trace::current(),
             _live: Live::new(&state.metrics),
         };
         if let Some(first) = stream.reader.next().now_or_never() {
@@ -106,7 +113,8 @@ impl ReplyStream {
     pub(crate) fn into_response(self) -> Response {
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            // Kept by nobody, and not packed on the way either: what packs holds back.
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
             (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         ];
         (axum::Extension(LongLived), headers, Body::from_stream(self.into_chunks())).into_response()
@@ -129,6 +137,11 @@ impl ReplyStream {
         while chunk.is_empty() && self.state != Reading::Over {
             tokio::select! {
                 biased;
+                // Before what may always be ready.
+                () = elapsed(self.pausing.as_mut()) => {
+                    self.view.pause(&mut chunk);
+                    self.state = Reading::Over;
+                }
                 next = self.reader.next() => match next {
                     Ok(entry) => {
                         self.take(&mut chunk, entry);
@@ -173,7 +186,7 @@ impl ReplyStream {
         let before = chunk.len();
         if let Err(error) = self.view.entry(chunk, &entry) {
             chunk.truncate(before);
-            self.span.in_scope(|| warn!(%error, "an event can't be written"));
+            self.logged(|| warn!(%error, "an event can't be written"));
             self.part(chunk);
         }
         if self.view.is_over() {
@@ -181,14 +194,31 @@ impl ReplyStream {
         }
     }
 
+    /// A line of the call's, which was answered before.
+    fn logged(&self, log: impl FnOnce()) {
+        let log = || self.span.in_scope(log);
+        match &self.trace {
+            Some(context) => trace::sync_scope(context.clone(), log),
+            None => log(),
+        }
+    }
+
     /// The log fails or has expired meanwhile: the client comes back with its cursor, and is told why if that lasts.
     fn break_off(&mut self, chunk: &mut BytesMut, error: &FollowError) {
-        self.span.in_scope(|| warn!(%error, "stream broken off"));
+        self.logged(|| warn!(%error, "stream broken off"));
         self.part(chunk);
     }
 
     fn part(&mut self, chunk: &mut BytesMut) {
         self.view.part(chunk);
         self.state = Reading::Over;
+    }
+}
+
+/// Never, where there is no such moment.
+async fn elapsed(moment: Option<&mut Pin<Box<Sleep>>>) {
+    match moment {
+        Some(moment) => moment.await,
+        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use parlance_shared::log_view::Entry;
 
-use crate::sse_frame::{KEEP_ALIVE, RETRY_HINT, write_frame};
+use crate::sse_frame::{KEEP_ALIVE, RETRY_HINT, RETRY_SOON, write_frame};
 
 /// Writes the bytes that a client of one protocol is sent.
 pub(crate) trait ReplyView: Send + 'static {
@@ -20,6 +20,16 @@ pub(crate) trait ReplyView: Send + 'static {
 
     /// The stream ends and the reply does not: the process stops, or the log fails. The client is to come back.
     fn part(&mut self, out: &mut BytesMut);
+
+    /// The stream has lasted as long as one may (`STREAM_MAX_DURATION`), and nothing is wrong.
+    fn pause(&mut self, out: &mut BytesMut) {
+        self.part(out);
+    }
+
+    /// Whether a client can go on by another stream. Where it can't, a stream that is ended early is only a reply that broke off.
+    fn can_go_on(&self) -> bool {
+        true
+    }
 
     /// Whether it has nothing more to say, whatever the log holds: the stream ends.
     fn is_over(&self) -> bool {
@@ -46,5 +56,9 @@ impl ReplyView for NativeView {
 
     fn part(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(RETRY_HINT);
+    }
+
+    fn pause(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(RETRY_SOON);
     }
 }

@@ -9,6 +9,9 @@ use serde::Serialize;
 /// Asks the client to come back this soon when the stream breaks.
 pub(crate) const RETRY_HINT: &[u8] = b"retry: 1000\n\n";
 
+/// Asks the client to come back at once: nothing is wrong. The next stream begins with the usual hint.
+pub(crate) const RETRY_SOON: &[u8] = b"retry: 10\n\n";
+
 /// Keeps proxies from taking a silent stream for a dead one; clients ignore it.
 pub(crate) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 

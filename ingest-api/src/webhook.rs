@@ -59,7 +59,8 @@ mod tests {
 
     fn rules(on: bool, allow_private: bool) -> WebhookRules {
         let retry_budget = Duration::from_secs(1);
-        WebhookRules::new(&WebhookSettings { on: Some(on), allow_private, retry_budget }, Role::IngestApi)
+        let settings = WebhookSettings { on: Some(on), allow_private, traceparent: false, retry_budget };
+        WebhookRules::new(&settings, Role::IngestApi)
     }
 
     fn read(rules: WebhookRules, url: Option<&str>) -> Result<Option<Webhook>, Vec<String>> {

@@ -8,7 +8,7 @@ use parlance_shared::{
     task::Usage,
 };
 
-use crate::Worker;
+use crate::{Worker, attempt_span};
 
 /// The longest that an answer may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -35,15 +35,24 @@ pub(crate) enum Unanswered {
 
 /// Asks and waits for the end.
 pub(crate) async fn ask(worker: &Worker, prompt: Prompt) -> Result<Answer, Unanswered> {
-    let asking = tokio::time::timeout(LIMIT, whole(worker.parts.llm.as_ref(), prompt));
+    let provider = worker.parts.llm.describe();
+    let mut span = attempt_span::span(&provider, prompt.model.as_deref().unwrap_or(&provider.model));
+    let asking = span.scope(tokio::time::timeout(LIMIT, whole(worker.parts.llm.as_ref(), prompt)));
     let answer = tokio::select! {
         biased;
         () = worker.parts.lifecycle.aborting().cancelled() => return Err(Unanswered::Stopping),
         answer = asking => answer,
     };
-    answer
-        .unwrap_or_else(|_| Err(LlmError::new(LlmErrorKind::ReplyTimeout, format!("no answer within {LIMIT:?}"))))
-        .map_err(Unanswered::Failed)
+    let answer = answer
+        .unwrap_or_else(|_| Err(LlmError::new(LlmErrorKind::ReplyTimeout, format!("no answer within {LIMIT:?}"))));
+    match &answer {
+        Ok(answer) => {
+            attempt_span::answered(&mut span, answer.model.as_deref());
+            attempt_span::counted(&mut span, &answer.usage);
+        }
+        Err(error) => attempt_span::failed(&mut span, error.kind.code()),
+    }
+    answer.map_err(Unanswered::Failed)
 }
 
 async fn whole(llm: &dyn Llm, prompt: Prompt) -> Result<Answer, LlmError> {

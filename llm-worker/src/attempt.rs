@@ -29,6 +29,8 @@ pub(crate) const APPEND: Duration = Duration::from_secs(10);
 pub(crate) struct Attempt {
     pub(crate) end: AttemptEnd,
     pub(crate) first_token_at: Option<DateTime<Utc>>,
+    /// The same moment, by the clock that only runs forward.
+    pub(crate) first_token: Option<Instant>,
     /// The provider's count, if it came so far.
     pub(crate) usage: Usage,
 }
@@ -64,7 +66,7 @@ pub(crate) async fn stream_reply(
     let deadline = tokio::time::sleep_until(turn_deadline);
     tokio::pin!(deadline);
 
-    let mut first_token_at = None;
+    let (mut first_token_at, mut first_token) = (None, None);
     let mut deltas = 0;
     let mut counted = Usage::default();
     let end = loop {
@@ -77,6 +79,7 @@ pub(crate) async fn stream_reply(
         match event {
             Some(Ok(Ok(said @ (LlmEvent::Delta(_) | LlmEvent::ToolCall(_))))) => {
                 first_token_at.get_or_insert_with(|| parts.clock.now());
+                first_token.get_or_insert_with(Instant::now);
                 deltas += 1;
                 let text = match &said {
                     LlmEvent::ToolCall(call) => encode_call(call).into(),
@@ -100,5 +103,5 @@ pub(crate) async fn stream_reply(
         }
     };
     parts.metrics.deltas.inc_by(deltas);
-    Attempt { end, first_token_at, usage: counted }
+    Attempt { end, first_token_at, first_token, usage: counted }
 }

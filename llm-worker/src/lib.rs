@@ -11,6 +11,7 @@
 mod account;
 mod ask;
 mod attempt;
+mod attempt_span;
 mod branch;
 mod budget;
 mod continuation;

@@ -6,17 +6,17 @@ use llm_worker::LlmWorker;
 use parlance_llm::{ReplyCache, with_reply_cache};
 use parlance_service::{
     Cloud, LogRole, Start, StartError,
+    cloud::MESSAGING_SYSTEM,
     worker::{WorkerParts, run_worker},
 };
-use parlance_shared::{circuits::LocalCircuits, metrics::Metrics, port::turns::WorkerId, settings::Role};
+use parlance_shared::{circuits::LocalCircuits, port::turns::WorkerId, settings::Role, trace::TracedBus};
 use tracing::info;
 use uuid::Uuid;
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
-    let Start { settings, lifecycle, listener } = start;
+    let Start { settings, lifecycle, listener, metrics } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
     let turns = cloud.turns(LogRole::Worker, &lifecycle);
-    let metrics = Arc::new(Metrics::new());
     let circuits = LocalCircuits::measured(settings.llm.circuits, &metrics);
     let circuits = cloud.circuits(&turns, circuits, &lifecycle);
     let llm = parlance_llm::choose_all(&settings.llm, circuits).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let provider = llm.describe();
     info!(llm.provider = provider.provider, llm.model = provider.model, "answers come from here");
     let worker = LlmWorker {
-        bus: cloud.bus.clone(),
+        bus: Arc::new(TracedBus::new(cloud.bus.clone(), MESSAGING_SYSTEM)),
         turns: turns.clone(),
         log: turns,
         llm: Arc::new(llm),

@@ -13,6 +13,7 @@ use parlance_shared::{
     providers::{Onward, Provider, Route},
     reply_text::decode,
     task::{AttemptRecord, PromptRecord, Status, Task, TaskDetails, Usage},
+    trace::{Kind, Span},
 };
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::{
     Worker,
     account::{Request, earlier_attempts},
     attempt::{APPEND, Attempt, AttemptEnd, stream_reply},
+    attempt_span::Asking,
     continuation::{can_go_on, go_on},
     failure::Failure,
     finish::{finish, load_checkpoint},
@@ -218,19 +220,23 @@ impl<'a> Turn<'a> {
             None => load_checkpoint(self.worker, &self.claim).await?,
         };
         let provider = self.route.ask().await.clone();
-        let model = provider.model(self.message.model.as_deref());
+        let model = provider.model(self.message.model.as_deref()).to_owned();
         self.said_before = decode(&writer.text()).0.len();
         self.counted = Usage::default();
-        let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message, model);
+        let built = prompt::build(self.worker, &checkpoint.checkpoint, self.message, &model);
         self.checkpoint = Some(checkpoint);
         let end = match built {
             Ok(Built { prompt, record }) => {
                 self.prompt = Some(record);
                 let prompt = if self.goes_on { go_on(prompt, &decode(&writer.text()).0) } else { prompt };
                 let (llm, prompt) = (Arc::clone(provider.llm()), provider.adapt(prompt));
+                let metrics = &self.worker.parts.metrics;
+                let asking = Asking::begin(metrics, provider.info(), &model, self.claim.attempt);
                 self.asked = Some(provider);
-                let Attempt { end, first_token_at, usage } =
-                    stream_reply(self.worker, &self.claim, writer.as_mut(), llm, prompt, self.deadline).await;
+                let streaming = stream_reply(self.worker, &self.claim, writer.as_mut(), llm, prompt, self.deadline);
+                let attempt = asking.span().scope(streaming).await;
+                asking.end(metrics, &attempt);
+                let Attempt { end, first_token_at, usage, .. } = attempt;
                 self.counted = usage;
                 self.first_token_at = self.first_token_at.or(first_token_at);
                 end
@@ -312,7 +318,11 @@ impl<'a> Turn<'a> {
     }
 
     async fn finish(&mut self, end: TurnEnd) -> Result<Task, Stop> {
-        let ended = finish(self.worker, &self.claim, self.message, end, self.checkpoint.take()).await?;
+        let mut span = Span::start(Kind::Internal, || "end turn".into());
+        span.set("parlance.task_id", || self.claim.task_id.to_string());
+        span.set("parlance.status", || end.status.as_str());
+        let finishing = finish(self.worker, &self.claim, self.message, end, self.checkpoint.take());
+        let ended = span.scope(finishing).await?;
         self.due = ended.due;
         Ok(ended.task)
     }

@@ -46,6 +46,9 @@ pub(crate) fn attempt_failed(attempt: u32, asked: Option<&Provider>, failure: &F
 
 pub(crate) fn ended(metrics: &Metrics, task: &Task) {
     metrics.tasks_ended.inc(task.status.as_str());
+    if let Some(error) = &task.error {
+        metrics.tasks_failed.inc(&error.code);
+    }
     if let Some(first_token_ms) = task.timings.first_token_ms {
         metrics.time_to_first_token.observe_millis(first_token_ms);
     }

@@ -19,6 +19,7 @@ use parlance_shared::{
     },
     settings::{DatabaseSettings, Settings},
     topology,
+    trace::TracedBus,
     webhook::WebhookMint,
 };
 use parlance_sqlite::{
@@ -26,7 +27,10 @@ use parlance_sqlite::{
 };
 use uuid::Uuid;
 
-use crate::operator;
+use crate::{operator, watch_bus::watch_bus};
+
+/// What spans call the embedded bus.
+const EMBEDDED: &str = "parlance_embedded";
 
 pub(crate) struct Adapters {
     pub(crate) clock: Clock,
@@ -53,7 +57,7 @@ impl Adapters {
     pub(crate) async fn open(
         settings: &Settings,
         folder: DatabaseOptions,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         lifecycle: &Lifecycle,
     ) -> Result<Self, StartError> {
         let clock = folder.clock.clone();
@@ -103,6 +107,7 @@ impl Adapters {
             (DatabaseSettings::Sqlite { .. }, None) => return Err(missing("DATA_DIR")),
         };
         if let (Some(bus), Some(folder)) = (embedded_bus, &folder) {
+            lifecycle.spawn(watch_bus(bus.clone(), Arc::clone(metrics), clock.clone(), lifecycle.clone()));
             let users = users.unwrap_or_else(|| SqliteUsers::new(folder.clone()));
             let embedded = operator::Embedded::new(folder, bus, users, key_mint.clone(), webhook_mint.clone());
             operator::serve(settings.data_dir.clone(), embedded, lifecycle);
@@ -134,12 +139,15 @@ async fn bus(
     lifecycle: &Lifecycle,
 ) -> Result<(Arc<dyn Bus>, Option<SqliteBus>), StartError> {
     match (&settings.pubsub, folder) {
-        (Some(pubsub), _) => Ok((Arc::new(cloud::bus(pubsub, lifecycle).await?), None)),
+        (Some(pubsub), _) => {
+            let bus = Arc::new(cloud::bus(pubsub, lifecycle).await?);
+            Ok((Arc::new(TracedBus::new(bus, cloud::MESSAGING_SYSTEM)), None))
+        }
         (None, Some(folder)) => {
             let bus = SqliteBus::new(folder.clone());
             bus.ensure(&topology::ALL).await?;
             lifecycle.spawn(bus.clone().run_janitor(lifecycle.clone()));
-            Ok((Arc::new(bus.clone()), Some(bus)))
+            Ok((Arc::new(TracedBus::new(Arc::new(bus.clone()), EMBEDDED)), Some(bus)))
         }
         (None, None) => Err(missing("DATA_DIR")),
     }

@@ -6,7 +6,7 @@ use ingest_api::{About, ApiState, BudgetGuard, FrontDoor, Identity, IdentityPort
 use llm_worker::LlmWorker;
 use parlance_llm::{ReplyCache, with_reply_cache};
 pub use parlance_service::StartError;
-use parlance_service::{listen::listen, stop};
+use parlance_service::{Observability, listen::listen, stop};
 use parlance_shared::{
     Lifecycle,
     metrics::Metrics,
@@ -27,6 +27,7 @@ pub struct Running {
     pub provider: ProviderInfo,
     lifecycle: Lifecycle,
     folder: Option<Database>,
+    observability: Observability,
 }
 
 /// Starts everything; returns when messages are taken.
@@ -47,6 +48,7 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
     let (listener, address) = listen(&settings).await?;
     let lifecycle = Lifecycle::new();
     let metrics = Arc::new(Metrics::new());
+    let observability = Observability::start(&settings, Role::AllInOne.name(), &metrics).await?;
     let adapters = Adapters::open(&settings, folder, &metrics, &lifecycle).await?;
     let llm = parlance_llm::choose_all(&settings.llm, adapters.circuits).await?;
     let cache = settings.reply_cache.map(|settings| ReplyCache::start(settings, &metrics, &lifecycle));
@@ -108,17 +110,20 @@ pub async fn start_on(settings: Settings, folder: DatabaseOptions) -> Result<Run
     lifecycle.spawn(persist.run());
     lifecycle.spawn(worker.run());
     lifecycle.spawn(ingest_api::serve(listener, Arc::new(api)));
-    Ok(Running { address, provider, lifecycle, folder: adapters.folder })
+    Ok(Running { address, provider, lifecycle, folder: adapters.folder, observability })
 }
 
 impl Running {
     /// Stops within 10 s. False when something had to be left as it was; nothing is lost by that.
     pub async fn stop(self) -> bool {
         let ended = stop::stop(&self.lifecycle).await;
-        let closed = match self.folder {
-            Some(folder) => tokio::time::timeout(stop::CLOSE, folder.close()).await.is_ok(),
-            None => true,
+        let close_folder = async {
+            match self.folder {
+                Some(folder) => tokio::time::timeout(stop::CLOSE, folder.close()).await.is_ok(),
+                None => true,
+            }
         };
+        let (closed, ()) = tokio::join!(close_folder, self.observability.close());
         ended && closed
     }
 }

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{audit, dead_letters, keys, pubsub_setup, replay, users, webhooks};
+use crate::{audit, cost, dead_letters, keys, pubsub_setup, replay, users, webhooks};
 
 /// Everything in one process; settings come from the environment (see .env.example).
 #[derive(Debug, Parser)]
@@ -23,9 +23,9 @@ pub enum Command {
         /// What to do.
         #[arg(value_enum)]
         action: MigrateAction,
-        /// With `grant`: the login that a service uses.
-        #[arg(required_if_eq("action", "grant"))]
-        user: Option<String>,
+        /// With `grant`: the logins that services use.
+        #[arg(required_if_eq("action", "grant"), value_name = "USER")]
+        users: Vec<String>,
     },
     /// Looks after topics and subscriptions on Pub/Sub, on Google Cloud or its emulator.
     Pubsub {
@@ -61,6 +61,8 @@ pub enum Command {
         #[command(subcommand)]
         action: users::Action,
     },
+    /// Estimates what a month on Google Cloud costs, and what would lower it.
+    Cost(cost::Cost),
 }
 
 /// What `migrate` does.
@@ -74,7 +76,7 @@ pub enum MigrateAction {
     Status,
     /// Counts rows and bytes.
     Stats,
-    /// Lets a service's login use the Postgres database: makes it a member of the role `parlance_runtime`.
+    /// Lets services' logins use the Postgres database: makes them members of the role `parlance_runtime`.
     Grant,
 }
 

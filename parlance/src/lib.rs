@@ -5,6 +5,7 @@ mod adapters;
 mod all_in_one;
 pub mod audit;
 pub mod cli;
+pub mod cost;
 pub mod dead_letters;
 pub mod keys;
 pub mod migrate;
@@ -12,6 +13,7 @@ pub mod operator;
 pub mod pubsub_setup;
 pub mod replay;
 pub mod users;
+mod watch_bus;
 pub mod webhooks;
 
 use std::io::Write as _;

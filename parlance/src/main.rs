@@ -1,4 +1,4 @@
-//! `parlance`: everything in one process; `parlance migrate`, `pubsub`, `dead-letters`, `replay`, `users`, `keys`, `webhooks`, `audit`: the operators' tools.
+//! `parlance`: everything in one process; `parlance migrate`, `pubsub`, `dead-letters`, `replay`, `users`, `keys`, `webhooks`, `audit`, `cost`: the operators' tools.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
             Err(errors) => return parlance::cli::refuse(&format!("these settings can't be used:\n{errors}")),
             Ok(()) => serve(settings).await,
         },
-        Some(Command::Migrate { action, user }) => parlance::migrate::run(action, user.as_deref(), &settings).await,
+        Some(Command::Migrate { action, users }) => parlance::migrate::run(action, &users, &settings).await,
         Some(Command::Pubsub { action }) => return parlance::pubsub_setup::run(action, &settings).await,
         Some(Command::DeadLetters { action }) => return parlance::dead_letters::run(action, &settings).await,
         Some(Command::Replay(replay)) => return parlance::replay::run(replay, &settings).await,
@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
         Some(Command::Keys { action }) => return parlance::keys::run(action, &settings).await,
         Some(Command::Audit(audit)) => return parlance::audit::run(audit, &settings).await,
         Some(Command::Users { action }) => return parlance::users::run(action, &settings).await,
+        Some(Command::Cost(cost)) => return parlance::cost::run(&cost, &settings.prices),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +38,6 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: Settings) -> Result<(), String> {
-    telemetry::start(settings.environment, &settings.log_levels)?;
+    telemetry::start(&settings)?;
     parlance::run(settings).await.map_err(|error| error.to_string())
 }

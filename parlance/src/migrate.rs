@@ -14,13 +14,13 @@ use crate::cli::MigrateAction;
 ///
 /// # Errors
 /// The sentence to end with; for `validate` also when the database is not as it should be.
-pub async fn run(action: MigrateAction, user: Option<&str>, settings: &Settings) -> Result<(), String> {
-    if let (Some(user), true) = (user, action != MigrateAction::Grant) {
+pub async fn run(action: MigrateAction, users: &[String], settings: &Settings) -> Result<(), String> {
+    if let ([user, ..], true) = (users, action != MigrateAction::Grant) {
         return Err(format!("{user:?} is one word too many: only `parlance migrate grant` takes a user"));
     }
     let text = match &settings.database {
         DatabaseSettings::Sqlite { .. } => sqlite::run(action, &settings.data_dir).await,
-        DatabaseSettings::Postgres(database) => postgres::run(action, user.unwrap_or_default(), database).await,
+        DatabaseSettings::Postgres(database) => postgres::run(action, users, database).await,
     }?;
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("can't write to standard output: {error}"))
 }

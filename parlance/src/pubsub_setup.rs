@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use parlance_pubsub::setup::{PushTarget, SetupOptions};
+use parlance_pubsub::setup::{self, PushTarget, SetupOptions};
 use parlance_service::cloud;
 use parlance_shared::{Lifecycle, settings::Settings, topology};
 
@@ -28,6 +28,9 @@ pub struct Setup {
     /// Changes nothing; exit code 1 when anything is missing or differs.
     #[arg(long)]
     check: bool,
+    /// Says what there should be on Google Cloud, and looks at nothing: for whoever makes it by other means.
+    #[arg(long, conflicts_with = "check")]
+    print: bool,
     /// Messages of this subscription are pushed to a service instead of pulled, e.g. llm-worker=https://w.example/push.
     #[arg(long, value_name = "SUBSCRIPTION=URL", value_parser = push_target)]
     push: Vec<PushTarget>,
@@ -66,17 +69,20 @@ async fn run_setup(setup: Setup, settings: &Settings) -> Result<bool, Stop> {
     let Some(pubsub) = &settings.pubsub else {
         return Err(Stop::Usage("PUBSUB_PROJECT_ID is missing: set it, or PUBSUB_EMULATOR_HOST".to_owned()));
     };
+    let (check, print, json) = (setup.check, setup.print, setup.json);
+    let options = options(setup);
+    if print {
+        let described = setup::describe(&pubsub.project, &topology::ALL, &options)?;
+        match json {
+            true => output::print_json(&described)?,
+            false => output::print(&described.iter().map(ToString::to_string).collect::<String>())?,
+        }
+        return Ok(true);
+    }
     let lifecycle = Lifecycle::new();
     let bus = cloud::connect_bus(pubsub, &lifecycle).await.map_err(|error| Stop::Failed(error.to_string()))?;
-    let targets = setup.push.into_iter().map(|target| PushTarget {
-        service_account: setup.push_service_account.clone(),
-        audience: setup.push_audience.clone(),
-        unwrapped: setup.unwrapped,
-        ..target
-    });
-    let options = SetupOptions { push: targets.collect() };
     let working = async {
-        match setup.check {
+        match check {
             true => bus.plan(&topology::ALL, &options).await,
             false => bus.apply(&topology::ALL, &options).await,
         }
@@ -84,9 +90,19 @@ async fn run_setup(setup: Setup, settings: &Settings) -> Result<bool, Stop> {
     let report = tokio::time::timeout(PATIENCE, working)
         .await
         .map_err(|_| Stop::Failed(format!("Pub/Sub did not answer within {} s", PATIENCE.as_secs())))??;
-    match setup.json {
+    match json {
         true => output::print_json(&report)?,
         false => output::print(&report.to_string())?,
     }
     Ok(report.is_in_order())
+}
+
+fn options(setup: Setup) -> SetupOptions {
+    let targets = setup.push.into_iter().map(|target| PushTarget {
+        service_account: setup.push_service_account.clone(),
+        audience: setup.push_audience.clone(),
+        unwrapped: setup.unwrapped,
+        ..target
+    });
+    SetupOptions { push: targets.collect() }
 }

@@ -89,6 +89,43 @@ async fn a_schema_is_made_looked_at_and_opened_for_a_service() {
     }
 }
 
+/// Cloud SQL calls accounts by their e-mail addresses.
+#[tokio::test]
+async fn several_services_are_let_in_at_once_whatever_they_are_called() {
+    let Some(place) = place().await else { return };
+    let accounts = ["ingest-api", "llm-worker"].map(|service| format!("{service}.{}@p-1.iam", place.name));
+    let url = [("DATABASE_URL", place.url.as_str())];
+    let (code, ..) = migrate(&["init"], &url);
+    assert_eq!(code, 0);
+    let mut admin = PgConnection::connect(&std::env::var("PARLANCE_TEST_POSTGRES_URL").unwrap()).await.unwrap();
+    for statement in [
+        format!("CREATE ROLE \"{}\" LOGIN", accounts[0]),
+        format!("CREATE ROLE \"{}\" LOGIN", accounts[1]),
+        // From PostgreSQL 16 on, the right to grant comes from whoever made the role.
+        format!("GRANT parlance_runtime TO {} WITH ADMIN OPTION", place.owner),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+    }
+    let grant = ["grant", &accounts[0], &accounts[1]];
+    let said = accounts.clone().map(|it| format!("{it} may do what services do in database {}\n", place.name)).concat();
+    assert_eq!(migrate(&grant, &url), (0, said.clone(), String::new()));
+    let (code, _, stderr) = migrate(&["grant", &accounts[1], "nobody@p-1.iam"], &url);
+    assert!(code == 1 && stderr.ends_with("the server has no role \"nobody@p-1.iam\"; create it first\n"), "{stderr}");
+    let members: Vec<String> = sqlx::query_scalar(
+        "SELECT member.rolname::text FROM pg_auth_members
+         JOIN pg_roles AS member ON member.oid = member JOIN pg_roles AS role ON role.oid = roleid
+         WHERE role.rolname = 'parlance_runtime' AND member.rolname = ANY($1) ORDER BY 1",
+    )
+    .bind(&accounts[..])
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(members, accounts);
+    for account in accounts {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP ROLE \"{account}\""))).execute(&mut admin).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_can_not_be_done_is_a_sentence() {
     let Some(place) = place().await else { return };

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use parlance_service::{
     Cloud, Start, StartError,
+    cloud::MESSAGING_SYSTEM,
     worker::{WorkerParts, run_worker},
 };
-use parlance_shared::{metrics::Metrics, retention::Janitor, settings::Role, webhook::WebhookMint};
+use parlance_shared::{retention::Janitor, settings::Role, trace::TracedBus, webhook::WebhookMint};
 use persist_worker::{PersistWorker, Webhooks};
 
 pub(crate) async fn start(start: Start) -> Result<(), StartError> {
-    let Start { settings, lifecycle, listener } = start;
+    let Start { settings, lifecycle, listener, metrics } = start;
     let cloud = Cloud::connect(&settings, &lifecycle).await?;
-    let metrics = Arc::new(Metrics::new());
     let janitor = Janitor {
         retention: cloud.retention(),
         keep_sessions: settings.keep_sessions,
@@ -24,7 +24,7 @@ pub(crate) async fn start(start: Start) -> Result<(), StartError> {
     let secret = settings.id_secret.as_ref().filter(|_| settings.webhooks.are_on(Role::PersistWorker));
     let worker = PersistWorker {
         webhooks: Webhooks::new(settings.webhooks, secret.map(|secret| WebhookMint::new(secret.expose()))),
-        bus: cloud.bus.clone(),
+        bus: Arc::new(TracedBus::new(cloud.bus.clone(), MESSAGING_SYSTEM)),
         store: cloud.store.clone(),
         clock: cloud.clock.clone(),
         metrics: Arc::clone(&metrics),

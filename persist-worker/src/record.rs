@@ -10,6 +10,7 @@ use parlance_shared::{
         store::Store,
     },
     retry::RetryPolicy,
+    trace::{Kind, Span},
 };
 use tracing::debug;
 
@@ -46,11 +47,16 @@ pub(crate) async fn record<E: DomainEvent>(
         debug!(%error, "could not write");
         error.is_transient()
     };
+    let mut span = Span::start(Kind::Internal, || format!("record {}", E::TYPE).into());
     let written = tokio::select! {
         biased;
-        written = PATIENCE.run(worth_a_retry, one_try) => written,
+        written = span.scope(PATIENCE.run(worth_a_retry, one_try)) => written,
         () = worker.lifecycle.aborting().cancelled() => return Outcome::HandBack,
     };
+    if let Err(error) = &written {
+        span.fail(|| if error.is_transient() { "store_unavailable".into() } else { "store_refused".into() });
+    }
+    drop(span);
     match written {
         Ok(()) => {
             let lag = worker.clock.now() - received.published_at;

@@ -1,11 +1,15 @@
 //! A CloudEvent as a Pub/Sub message: attributes in binary mode (`ce-…`), the data as the message's bytes. What pulls,
 //! pushes and publishes reads and writes the same form, so that any subscriber with a CloudEvents library can read it.
+//! The trace is there under its plain names, too, for tools that know nothing of CloudEvents; it is not read from there.
 
 use std::collections::BTreeMap;
 
 use cloudevents::{AttributesReader as _, Data, Event, EventBuilder as _, EventBuilderV10};
 
-use crate::event::EventError;
+use crate::{
+    event::EventError,
+    trace::{TRACEPARENT, TRACESTATE},
+};
 
 /// Before the names of a CloudEvent's attributes.
 pub const PREFIX: &str = "ce-";
@@ -32,6 +36,11 @@ pub fn to_message(event: &Event) -> Result<(BTreeMap<String, String>, Vec<u8>), 
     }
     for (name, value) in event.iter_extensions() {
         put(name, value.to_string());
+    }
+    for name in [TRACEPARENT, TRACESTATE] {
+        if let Some(value) = event.extension(name) {
+            attributes.insert(name.to_owned(), value.to_string());
+        }
     }
     if let Some(media_type) = event.datacontenttype() {
         attributes.insert(CONTENT_TYPE.to_owned(), media_type.to_owned());

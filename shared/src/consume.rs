@@ -3,6 +3,8 @@
 //! [`Processor`] is what happens to one message, however it came; [`consume`] pulls messages for it. The HTTP push adapter
 //! hands it messages that were sent.
 
+mod process_span;
+
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -142,7 +144,8 @@ impl Processor {
     /// Works on one message and says how it went; the caller answers the bus. `lease`: a hold that must be renewed
     /// meanwhile, for buses that have one.
     pub async fn process(&self, received: &Received, lease: Option<&mut dyn Lease>) -> Outcome {
-        async {
+        let mut span = process_span::begin(received, &self.subscription);
+        let working = async {
             if let Some(replay) = Replay::of(&received.event) {
                 info!(replay.id = %replay.id, replay.by = replay.by, replay.at = %replay.at, "sent again by an operator");
             }
@@ -153,9 +156,10 @@ impl Processor {
             };
             self.note(&outcome);
             outcome
-        }
-        .instrument(span_of(received, &self.subscription))
-        .await
+        };
+        let outcome = span.scope(working.instrument(span_of(received, &self.subscription))).await;
+        process_span::end(&mut span, &outcome);
+        outcome
     }
 
     async fn work_on(&self, delivery: Delivery) {

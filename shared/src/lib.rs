@@ -36,6 +36,7 @@ pub mod summary;
 pub mod task;
 pub mod telemetry;
 pub mod topology;
+pub mod trace;
 pub mod usage;
 pub mod webhook;
 

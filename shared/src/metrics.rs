@@ -1,4 +1,10 @@
-//! What a process counts and measures, in Prometheus' text format.
+//! What a process counts and measures, in Prometheus' text format. `docs/metrics.md` lists it; a test holds it against that.
+
+mod http;
+mod labels;
+mod llm;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt::Write as _,
@@ -13,65 +19,17 @@ use prometheus_client::{
     encoding::text::encode,
     metrics::{
         counter::Counter,
-        family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
 
-type Label = [(&'static str, String); 1];
-
-/// Counters by one label.
-#[derive(Debug)]
-pub struct LabelledCounter {
-    label: &'static str,
-    family: Family<Label, Counter>,
-}
-
-impl LabelledCounter {
-    fn new(label: &'static str) -> Self {
-        Self { label, family: Family::default() }
-    }
-
-    /// Counts one for this value of the label. Values come from fixed sets only, so the family stays small.
-    pub fn inc(&self, value: &str) {
-        self.inc_by(value, 1);
-    }
-
-    /// Counts `n` for this value of the label.
-    pub fn inc_by(&self, value: &str, n: u64) {
-        self.family.get_or_create(&[(self.label, value.to_owned())]).inc_by(n);
-    }
-
-    /// The count so far.
-    pub fn get(&self, value: &str) -> u64 {
-        self.family.get_or_create(&[(self.label, value.to_owned())]).get()
-    }
-}
-
-/// Gauges by one label. Clones are the same gauges.
-#[derive(Clone, Debug)]
-pub struct LabelledGauge {
-    label: &'static str,
-    family: Family<Label, Gauge>,
-}
-
-impl LabelledGauge {
-    fn new(label: &'static str) -> Self {
-        Self { label, family: Family::default() }
-    }
-
-    /// Sets it for this value of the label. Values come from the settings only, so the family stays small.
-    pub fn set(&self, value: &str, to: i64) {
-        self.family.get_or_create(&[(self.label, value.to_owned())]).set(to);
-    }
-
-    /// What was set last.
-    pub fn get(&self, value: &str) -> i64 {
-        self.family.get_or_create(&[(self.label, value.to_owned())]).get()
-    }
-}
+pub use self::{
+    http::{HttpMetrics, class_of},
+    labels::{LabelledCounter, LabelledGauge},
+    llm::LlmMetrics,
+};
 
 /// The smallest of some durations, for whoever watches whether even the quickest have to wait.
 #[derive(Debug)]
@@ -176,6 +134,20 @@ pub struct Metrics {
     pub calls_refused: LabelledCounter,
     /// HTTP responses by status class (`2xx`, …).
     pub http_responses: LabelledCounter,
+    /// Answers by method, route and status class, and how long they took.
+    pub http: HttpMetrics,
+    /// Failed tasks by their error's code.
+    pub tasks_failed: LabelledCounter,
+    /// Requests to providers, their errors and first tokens.
+    pub llm: LlmMetrics,
+    /// Messages on the embedded bus, by subscription.
+    pub bus_waiting: LabelledGauge,
+    /// The age of the oldest of them, in seconds.
+    pub bus_oldest_waiting: LabelledGauge,
+    /// Dead letters on the embedded bus.
+    pub bus_dead_letters: LabelledGauge,
+    /// Spans by what became of them: `exported`, `dropped`, `failed`.
+    pub trace_spans: LabelledCounter,
     /// 1 while a provider is not asked because it failed too often in a row, as far as this process knows; else 0.
     pub provider_circuit_open: LabelledGauge,
     /// Requests to providers that the reply cache saw: answered by it (`hit`), by another one under way (`joined`), or
@@ -211,9 +183,22 @@ impl Metrics {
         let calls_refused = counter("calls_refused", "Calls refused by a limit or for load", "code");
         let webhooks = counter("webhooks", "Deliveries of webhooks", "outcome");
         let http_responses = counter("http_responses", "HTTP responses", "class");
-        let provider_circuit_open = LabelledGauge::new("provider");
-        let help = "Whether a provider is not asked for a while";
-        registry.register("provider_circuit_open", help, provider_circuit_open.family.clone());
+        let tasks_failed = counter("tasks_failed", "Failed tasks by code", "code");
+        let trace_spans = counter("trace_spans", "Spans by what became of them", "outcome");
+        let mut gauge = |name: &str, help: &str, label| {
+            let gauge = LabelledGauge::new(label);
+            registry.register(name, help, gauge.family.clone());
+            gauge
+        };
+        let provider_circuit_open =
+            gauge("provider_circuit_open", "Whether a provider is not asked for a while", "provider");
+        let bus_waiting = gauge("bus_waiting_messages", "Messages on the embedded bus", "subscription");
+        let bus_dead_letters = gauge("bus_dead_letters_held", "Dead letters on the embedded bus", "subscription");
+        let bus_oldest_waiting = LabelledGauge::new("subscription");
+        let help = "Age of the oldest message on the embedded bus";
+        registry.register_with_unit("bus_oldest_waiting", help, Unit::Seconds, bus_oldest_waiting.family.clone());
+        let http = HttpMetrics::register(&mut registry);
+        let llm = LlmMetrics::register(&mut registry);
         let mut seconds = |name: &str, help: &str| {
             let histogram = Seconds::new();
             registry.register_with_unit(name, help, Unit::Seconds, histogram.0.clone());
@@ -244,6 +229,13 @@ impl Metrics {
             webhook_delay,
             calls_refused,
             http_responses,
+            http,
+            tasks_failed,
+            llm,
+            bus_waiting,
+            bus_oldest_waiting,
+            bus_dead_letters,
+            trace_spans,
             provider_circuit_open,
             reply_cache_requests,
         }
@@ -262,24 +254,5 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn renders_what_was_counted() {
-        let metrics = Metrics::new();
-        metrics.accepted.inc();
-        metrics.dead_letters.inc("llm-worker");
-        metrics.provider_circuit_open.set("openai", 1);
-        metrics.queue_delay.observe(Duration::from_millis(3));
-        let text = metrics.render();
-        assert!(text.contains("parlance_accepted_messages_total 1"), "{text}");
-        assert!(text.contains("parlance_dead_letters_total{subscription=\"llm-worker\"} 1"), "{text}");
-        assert!(text.contains("parlance_provider_circuit_open{provider=\"openai\"} 1"), "{text}");
-        assert!(text.contains("parlance_queue_delay_seconds_count 1"), "{text}");
     }
 }

@@ -92,6 +92,11 @@ impl PriceTable {
         self.0.iter().find(|(prefix, _)| begins(model, prefix)).and_then(|(_, price)| *price)
     }
 
+    /// The models whose price is known, by the beginnings of their names.
+    pub fn known(&self) -> impl Iterator<Item = (&str, Price)> {
+        self.0.iter().filter_map(|(model, price)| price.map(|price| (model.as_str(), price)))
+    }
+
     /// What these tokens of a model cost, in millionths of a US dollar, rounded up. `None` when the price is not known, or
     /// how many tokens they were. No tokens cost nothing, whatever the model.
     pub fn cost(&self, model: Option<&str>, usage: &Usage) -> Option<u64> {

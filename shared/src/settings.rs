@@ -5,10 +5,12 @@ mod auth;
 mod database;
 mod front_door;
 mod google;
+mod iam_auth;
 mod llm;
 mod memory;
 mod read;
 mod role;
+mod telemetry;
 mod webhooks;
 
 use std::{
@@ -32,6 +34,7 @@ pub use self::{
     memory::MemorySettings,
     read::{SettingError, SettingErrors},
     role::Role,
+    telemetry::{TelemetrySettings, TraceSettings},
     webhooks::WebhookSettings,
 };
 use crate::{budget::Budgets, prices::PriceTable};
@@ -88,6 +91,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// `RETENTION_DAYS`: how long sessions are kept in which nothing happens; none for ever.
     pub keep_sessions: Option<Duration>,
+    /// `METRICS_PORT`, `OTEL_…`: where metrics and traces go.
+    pub telemetry: TelemetrySettings,
     /// `LLM_ALLOWED_MODELS`; empty allows any name.
     pub allowed_models: Vec<String>,
 }
@@ -200,10 +205,11 @@ impl Settings {
             .unwrap_or(Environment::Development);
         let production = environment == Environment::Production;
         let default_host = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let port = read.parsed("PORT", "a port number from 0 to 65535; 0 takes any free one").unwrap_or(8080);
         let settings = Self {
             environment,
             host: read.parsed("HOST", "an IP address such as 127.0.0.1").unwrap_or(IpAddr::V4(default_host)),
-            port: read.parsed("PORT", "a port number from 0 to 65535; 0 takes any free one").unwrap_or(8080),
+            port,
             data_dir: read.text("DATA_DIR").map_or_else(|| PathBuf::from("./data"), PathBuf::from),
             sqlite_synchronous: read
                 .choice(
@@ -239,6 +245,7 @@ impl Settings {
             front_door: front_door::read_front_door(&mut read),
             webhooks: webhooks::read_webhooks(&mut read),
             keep_sessions: read.number("RETENTION_DAYS", 1, 36_500).map(|days| Duration::from_secs(days * 24 * 3600)),
+            telemetry: telemetry::read_telemetry(&mut read, port),
             allowed_models: read.list("LLM_ALLOWED_MODELS"),
         };
         read.finish(settings)

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: release builds, measured by `parlance-bench`.
+//! `cargo xtask bench`: release builds, measured by `parlance-bench`; `cargo xtask bench load` loads a server that runs.
 
-use std::process::Command;
+use std::{os::unix::process::CommandExt as _, process::Command};
 
 use crate::{
     Outcome, services,
@@ -13,6 +13,9 @@ use crate::{
 const RAISE_FILES: &str = "ulimit -S -n \"$(ulimit -H -n)\"; exec \"$@\"";
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
+    if let Some(("load", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return load(workspace, rest);
+    }
     let is_cloud = arguments.iter().any(|name| is_cloud(name));
     let services = is_cloud.then(|| services::ensure(workspace, &services::Name::ALL)).transpose()?;
     if let Some(services) = &services {
@@ -46,6 +49,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
         }
     }
     workspace::run(&mut command).map_err(|_| "the benchmark failed".to_owned())
+}
+
+/// Nothing is started here: what is loaded runs somewhere.
+fn load(workspace: &Workspace, arguments: &[String]) -> Outcome {
+    workspace::run(&mut workspace.cargo(&["build", "--release", "--package", "parlance-bench"]))?;
+    let mut command = Command::new("sh");
+    command.args(["-c", RAISE_FILES, "sh"]).arg(workspace.target.join("release/parlance-bench")).arg("load");
+    if !arguments.iter().any(|argument| argument == "--out" || argument.starts_with("--out=")) {
+        command.arg("--out").arg(workspace.target.join("bench"));
+    }
+    // In the place of this process, so that Ctrl-C is the load test's alone: it ends in good order by itself.
+    Err(format!("the load test: {}", command.args(arguments).exec()))
 }
 
 /// Whether a benchmark runs the services apart, on Postgres and Pub/Sub's emulator.

@@ -32,6 +32,7 @@ usage: cargo xtask <habit>
   bench crash [--conversations N] [--turns N] [--kills N] [--seed N]
                                   kill the server again and again, and check what everyone saw
   bench cloud… | crash-cloud      the same with services and processes of their own (starts the services)
+  bench load --url URL [--help]   load a server that runs somewhere: latencies, speed and errors, as a table and a picture
   services up|status|down|kill    Postgres and Google's Pub/Sub emulator on private ports, for tests
   clients                         install the clients that tests run, at fixed versions, and print where they are
   sbom --program NAME --out FILE  what a program is made of, as CycloneDX

@@ -2,8 +2,10 @@
 //! stand between.
 
 mod first_token;
+mod image_size;
 mod live;
 mod services;
+mod start;
 mod throughput;
 
 use std::path::PathBuf;
@@ -19,16 +21,22 @@ use crate::{
 
 /// Every figure is measured so many times; the median counts.
 const RUNS: usize = 3;
+/// Every start is measured so many times.
+const STARTS: usize = 10;
 /// The name of servers of our own.
 const INSTANCE: &str = "bench-speed";
 
 /// Runs one of [`super::CLOUD_NAMES`].
 pub(super) async fn measure(name: &str, programs: &Programs) -> Fallible<Vec<Figure>> {
+    if name == "cloud-image-size" {
+        return image_size::measure(programs).await;
+    }
     let mut rig = Rig::new(programs).await?;
     let measured = match name {
         "cloud-first-token" => first_token::measure(&mut rig).await,
         "cloud-throughput" => throughput::measure(&mut rig).await,
         "cloud-live" => live::measure(&mut rig).await,
+        "cloud-start" => start::measure(&mut rig).await,
         "cloud-services" => services::measure(&mut rig).await,
         _ => Err(Stop::from(format!("no benchmark {name:?}"))),
     };

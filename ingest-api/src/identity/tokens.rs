@@ -20,6 +20,8 @@ const LONGEST_SUBJECT: usize = 255;
 
 pub(super) struct Tokens {
     issuers: Vec<TokenVerifier>,
+    /// Of Google's users, whom to let in; all when empty. A token of theirs proves an account, which anyone can have.
+    google_accounts: Vec<String>,
     admins: Vec<String>,
     operators: Vec<String>,
     /// By hash: what was a token is not kept.
@@ -74,6 +76,7 @@ impl Tokens {
         let verifier = |settings| TokenVerifier::new(settings, clock.clone(), lifecycle.clone());
         Ok(Some(Self {
             issuers: wanted.into_iter().map(verifier).collect::<Result<_, _>>()?,
+            google_accounts: settings.google_accounts.clone(),
             admins: settings.admins.clone(),
             operators: settings.operators.clone(),
             verified: Aging::new(MOST_TOKENS),
@@ -105,6 +108,10 @@ impl Tokens {
             return Err(NoToken::Refused("the token does not say whose it is."));
         }
         let user = UserId::new(format!("{}|{}", verifier.issuer(), claims.sub));
+        let is_googles = GOOGLE_ISSUERS.contains(&verifier.issuer());
+        if is_googles && !self.google_accounts.is_empty() && !names(&self.google_accounts, &user, &claims) {
+            return Err(NoToken::Refused("this Google account is none of those that are let in."));
+        }
         let caller = Caller { role: self.role(&user, &claims), user, key: None };
         let kept = Verified { caller: Arc::new(caller.clone()), until: claims.exp };
         self.verified.insert(hash, kept);
@@ -113,16 +120,18 @@ impl Tokens {
 
     /// By the settings' lists alone: what a token says of roles is for others.
     fn role(&self, user: &UserId, claims: &Claims) -> Role {
-        let email = Some(claims.email.as_str()).filter(|email| claims.email_verified && !email.is_empty());
-        let is_in = |list: &[String]| {
-            list.iter().any(|one| one == user.as_str() || email.is_some_and(|email| one.eq_ignore_ascii_case(email)))
-        };
-        if is_in(&self.admins) {
+        if names(&self.admins, user, claims) {
             Role::Admin
-        } else if is_in(&self.operators) {
+        } else if names(&self.operators, user, claims) {
             Role::Operator
         } else {
             Role::User
         }
     }
+}
+
+/// Whether a list has this user, by its id or by an e-mail that the issuer has verified.
+fn names(list: &[String], user: &UserId, claims: &Claims) -> bool {
+    let email = Some(claims.email.as_str()).filter(|email| claims.email_verified && !email.is_empty());
+    list.iter().any(|one| one == user.as_str() || email.is_some_and(|email| one.eq_ignore_ascii_case(email)))
 }

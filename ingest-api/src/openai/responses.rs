@@ -13,6 +13,7 @@ use axum::{
 
 use crate::state::ApiState;
 
+mod allowed_tools;
 mod cancel_response;
 mod create_response;
 mod delete_response;

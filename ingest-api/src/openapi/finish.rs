@@ -66,6 +66,7 @@ fn finish_operation(path: &str, operation: &mut Map<String, Value>) {
             let said = headers.as_object_mut().into_iter().flatten().map(|(_, header)| header);
             said.filter(|header| header["$ref"].is_null()).for_each(|header| header["required"] = true.into());
             headers["x-call-id"] = json!({"$ref": "#/components/headers/CallId"});
+            headers["x-trace-id"] = json!({"$ref": "#/components/headers/TraceId"});
             if is_limited {
                 headers["RateLimit"] = json!({"$ref": "#/components/headers/RateLimit"});
                 headers["RateLimit-Policy"] = json!({"$ref": "#/components/headers/RateLimitPolicy"});
@@ -145,6 +146,11 @@ fn headers() -> Value {
             "description": "Names the call in the server's logs.",
             "required": true,
             "schema": {"type": "string", "pattern": parlance_shared::openapi::id_pattern("call")},
+        },
+        "TraceId": {
+            "description": "The call's trace: that of its `traceparent`, or else a new one.",
+            "required": true,
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         },
         "RetryAfter": {
             "description": "Seconds to wait before the same call may work.",

@@ -98,6 +98,22 @@ async fn all_that_a_client_says_reaches_the_bus() {
     assert_eq!(submitted(&app).await.session_id, session);
 }
 
+/// A completion is kept in its session until that is deleted, as all is: the SDKs' own default asks for neither.
+#[tokio::test]
+async fn store_changes_nothing() {
+    let app = App::start().await;
+    let mut events = Vec::new();
+    for store in [json!(null), json!(true), json!(false)] {
+        let mut body = asking("a");
+        body["stream"] = json!(true);
+        body["store"] = store;
+        drop(app.stream_of(Request::post(CHAT), &body).await);
+        let event = submitted(&app).await;
+        events.push((event.content, event.input));
+    }
+    assert!(events.windows(2).all(|two| two[0] == two[1]), "{events:?}");
+}
+
 #[tokio::test]
 async fn what_is_not_offered_or_wrong_is_refused_by_name() {
     let app = App::start().await;

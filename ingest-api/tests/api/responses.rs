@@ -187,6 +187,46 @@ async fn a_turn_that_was_accepted_a_moment_ago_makes_the_next_one_a_fork() {
 }
 
 #[tokio::test]
+async fn what_can_not_be_had_is_refused_by_name_and_what_asks_for_nothing_is_taken() {
+    let app = App::start().await;
+    let function = |name: &str| json!({"type": "function", "name": name});
+    let tools = json!([function("a"), function("b"), function("c")]);
+    let allowed = |tools: Value| json!({"type": "allowed_tools", "mode": "required", "tools": tools});
+    for (name, value, param) in [
+        ("input", json!([{"type": "item_reference", "id": "msg_1"}]), "input[0].type"),
+        ("input", json!([{"id": "msg_1"}]), "input[0].id"),
+        ("include", json!(["reasoning.encrypted_content", "message.output_text.logprobs"]), "include[1]"),
+        ("include", json!("message.output_text.logprobs"), "include"),
+        ("top_logprobs", json!(5), "top_logprobs"),
+        ("max_tool_calls", json!(0), "max_tool_calls"),
+        ("max_tool_calls", json!("two"), "max_tool_calls"),
+        ("tool_choice", allowed(json!([function("z")])), "tool_choice.tools[0]"),
+        ("tool_choice", json!({"type": "mcp", "server_label": "s"}), "tool_choice.type"),
+        ("prompt", json!({"id": "pmpt_1"}), "prompt"),
+    ] {
+        let mut body = json!({"input": "hello", "tools": tools});
+        body[name] = value;
+        let refused = error(&app.post("/v1/responses", &body).await, 400, "invalid_field");
+        assert_eq!(refused["param"], param, "{refused}");
+    }
+    app.assert_no_event().await;
+    let asked = json!({
+        "input": "hello", "tools": tools, "tool_choice": allowed(json!([function("c"), function("a")])), "max_tool_calls": 3,
+        "include": ["reasoning.encrypted_content", "file_search_call.results"], "top_logprobs": 0, "background": true,
+    });
+    let shown = app.post("/v1/responses", &asked).await.json();
+    assert_eq!((&shown["tool_choice"], &shown["status"]), (&asked["tool_choice"], &json!("queued")), "{shown}");
+    let submitted: MessageSubmitted = from_cloud_event(&app.event().await).unwrap();
+    let nested = |name: &str| json!({"type": "function", "function": {"name": name}});
+    assert_eq!(
+        submitted.input.tools,
+        Some(json!([nested("c"), nested("a")])),
+        "no provider has to know of allowed_tools"
+    );
+    assert_eq!(submitted.input.tool_choice, Some(json!("required")));
+}
+
+#[tokio::test]
 async fn a_hidden_response_is_kept_in_its_conversation() {
     let app = App::start().await;
     let one = ask(&app, json!({"input": "one"})).await;

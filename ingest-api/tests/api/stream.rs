@@ -45,7 +45,7 @@ async fn a_reply_is_streamed_as_it_comes() {
     let (task, submitted) = submit(&app).await;
     let mut events = app.stream(&format!("{task}/stream")).await;
     assert_eq!(events.headers["content-type"], "text/event-stream");
-    assert_eq!(events.headers["cache-control"], "no-cache");
+    assert_eq!(events.headers["cache-control"], "no-store, no-transform");
     assert_eq!(events.headers["x-accel-buffering"], "no");
     assert_eq!(events.any().await.unwrap().retry, "1000");
     let queued = events.next().await.unwrap();

@@ -8,13 +8,17 @@ use parlance_shared::settings::PostgresSettings;
 use super::{Migration, applied_text, sentence, status_text};
 use crate::cli::MigrateAction;
 
-pub(super) async fn run(action: MigrateAction, user: &str, database: &PostgresSettings) -> Result<String, String> {
+pub(super) async fn run(
+    action: MigrateAction,
+    users: &[String],
+    database: &PostgresSettings,
+) -> Result<String, String> {
     match action {
         MigrateAction::Init => init(database).await,
         MigrateAction::Validate => validate(database).await,
         MigrateAction::Status => status(database).await,
         MigrateAction::Stats => stats(database).await,
-        MigrateAction::Grant => grant(database, user).await,
+        MigrateAction::Grant => grant(database, users).await,
     }
 }
 
@@ -59,7 +63,11 @@ async fn stats(database: &PostgresSettings) -> Result<String, String> {
     Ok(text)
 }
 
-async fn grant(database: &PostgresSettings, user: &str) -> Result<String, String> {
-    migrations::grant(database, user).await.map_err(sentence)?;
-    Ok(format!("{user} may do what services do in database {}\n", database.name))
+async fn grant(database: &PostgresSettings, users: &[String]) -> Result<String, String> {
+    let mut text = String::new();
+    for user in users {
+        migrations::grant(database, user).await.map_err(|error| format!("{text}{error}"))?;
+        let _ = writeln!(text, "{user} may do what services do in database {}", database.name);
+    }
+    Ok(text)
 }

@@ -214,21 +214,23 @@ async fn half_open_connections_are_held_cheaply_while_others_are_served() {
     assert!(grown < bound, "{grown} KiB more for {count} connections, {bound} allowed");
 
     // Those that wait for a body are told that it came too late; a byte now and then is no help.
-    let mut slow = sockets.swap_remove(2);
+    let (mut answer, mut body) = sockets.swap_remove(2).into_split();
     let trickle = async {
-        loop {
-            if slow.write_all(b" ").await.is_err() {
-                return;
-            }
+        while body.write_all(b" ").await.is_ok() {
             sleep(Duration::from_millis(200)).await;
-            let mut answer = [0; 12];
-            if let Ok(Ok(12)) = timeout(Duration::from_millis(1), slow.read_exact(&mut answer)).await {
-                assert_eq!(&answer, b"HTTP/1.1 408");
-                return;
-            }
         }
+        // Nobody reads it any more: the answer tells why.
+        std::future::pending::<()>().await;
     };
-    timeout(PATIENCE, trickle).await.expect("a slow body is not waited for");
+    let answered = async {
+        let mut status = [0; 12];
+        answer.read_exact(&mut status).await.expect("a slow body is hung up on without a word");
+        assert_eq!(&status, b"HTTP/1.1 408");
+    };
+    let told = async {
+        tokio::select! { () = trickle => {}, () = answered => {} }
+    };
+    timeout(PATIENCE, told).await.expect("a slow body is not waited for");
     drop(sockets);
     eventually("all are gone", async || {
         let files = std::fs::read_dir(format!("/proc/{}/fd", server.process.pid())).unwrap().count() as u64;

@@ -1,8 +1,9 @@
-//! A proxy that cuts each connection after a random number of bytes of its answers, by RST or by FIN.
+//! A proxy that cuts each connection after a random number of bytes of its answers, by RST or by FIN; within the head of an
+//! answer by RST only, since browsers that are not under TLS take a head that ends early for the whole head.
 //!
 //! It is told how on another port: `PUT /N` has every connection cut within N bytes from now on, none with 0, and answers
 //! `{"cuts": …}`: how many it has cut so far. `GET /blank` of the proxy itself is an empty page, for a browser that needs an
-//! origin.
+//! origin. It has several ports, as browsers open no more than six connections to one.
 
 use std::{
     io,
@@ -24,13 +25,15 @@ use tokio::{
 const BUFFER: usize = 16 * 1024;
 const CONNECT: Duration = Duration::from_secs(10);
 
+const PORTS: usize = 8;
+
 /// The proxy; it ends when this is dropped.
 pub struct CuttingProxy {
-    pub address: SocketAddr,
+    pub addresses: Vec<SocketAddr>,
     /// Where it is told how to cut.
     pub control: SocketAddr,
     shared: Arc<Shared>,
-    accepting: [JoinHandle<()>; 2],
+    accepting: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -47,9 +50,14 @@ impl CuttingProxy {
     pub async fn before(upstream: SocketAddr) -> Self {
         let shared =
             Arc::new(Shared { upstream, within: AtomicU64::new(0), told: AtomicU64::new(0), cuts: AtomicU64::new(0) });
-        let (address, passing) = accept(shared.clone(), serve).await;
         let (control, controlling) = accept(shared.clone(), be_told).await;
-        Self { address, control, shared, accepting: [passing, controlling] }
+        let (mut addresses, mut accepting) = (Vec::new(), vec![controlling]);
+        for _ in 0..PORTS {
+            let (address, passing) = accept(shared.clone(), serve).await;
+            addresses.push(address);
+            accepting.push(passing);
+        }
+        Self { addresses, control, shared, accepting }
     }
 
     /// How many connections were cut.
@@ -88,18 +96,28 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let mut server = timeout(CONNECT, TcpStream::connect(shared.upstream)).await??;
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     server.write_all(&first).await?;
+    // Of the latest request's answer; browsers use a connection again, also for another stream.
+    let (mut head, asked) = (Vec::new(), AtomicU64::new(0));
     let is_cut = {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let up = async {
-            tokio::io::copy(&mut from_client, &mut to_server).await?;
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let length = from_client.read(&mut buffer).await?;
+                if length == 0 {
+                    break;
+                }
+                asked.fetch_add(1, Ordering::Relaxed);
+                to_server.write_all(&buffer[..length]).await?;
+            }
             to_server.shutdown().await?;
             // The other way says when it is over.
             std::future::pending::<io::Result<bool>>().await
         };
         let down = async {
             let mut buffer = vec![0; BUFFER];
-            let (mut told, mut left) = (None, 0);
+            let (mut told, mut left, mut answering) = (None, 0, 0);
             loop {
                 let length = from_server.read(&mut buffer).await?;
                 let latest = shared.told.load(Ordering::Relaxed);
@@ -112,6 +130,13 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
                 }
                 let passes = usize::try_from(left).map_or(length, |left| length.min(left));
                 to_client.write_all(&buffer[..passes]).await?;
+                let latest = asked.load(Ordering::Relaxed);
+                if std::mem::replace(&mut answering, latest) != latest {
+                    head.clear();
+                }
+                if !is_whole(&head) {
+                    head.extend_from_slice(&buffer[..passes]);
+                }
                 left -= passes as u64;
                 if left == 0 {
                     return Ok(true);
@@ -122,11 +147,15 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     };
     if is_cut {
         shared.cuts.fetch_add(1, Ordering::Relaxed);
-        if fastrand::bool() {
+        if fastrand::bool() || !is_whole(&head) {
             client.set_zero_linger()?;
         }
     }
     Ok(())
+}
+
+fn is_whole(head: &[u8]) -> bool {
+    head.windows(4).any(|four| four == b"\r\n\r\n")
 }
 
 async fn be_told(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {

@@ -75,10 +75,11 @@ impl Site {
         let Some(mut command) = self.command(client, script) else { return };
         command
             .env("PARLANCE_URL", format!("http://{}", self.server.address))
-            .env("PARLANCE_CUT_URL", format!("http://{}", self.proxy.address))
             .env("PARLANCE_CUT_CONTROL", format!("http://{}", self.proxy.control))
             .env("PARLANCE_KEY", &self.key)
             .envs(variables.iter().copied());
+        let addresses: Vec<_> = self.proxy.addresses.iter().map(|address| format!("http://{address}")).collect();
+        command.env("PARLANCE_CUT_URL", &addresses[0]).env("PARLANCE_CUT_URLS", addresses.join(","));
         let mut process = Process::start(command);
         let deadline = Instant::now() + PATIENCE;
         while !process.has_ended() {

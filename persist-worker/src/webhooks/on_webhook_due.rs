@@ -9,6 +9,7 @@ use parlance_shared::{
         store::Lookup,
     },
     replay::Replay,
+    trace::{Kind, Span, TRACEPARENT},
     webhook::{Target, WebhookMint},
 };
 use reqwest::header::CONTENT_TYPE;
@@ -110,6 +111,20 @@ enum Delivered {
     Not(Option<Duration>, Reason),
 }
 
+fn tell(span: &mut Span, answered: &reqwest::Result<reqwest::Response>) {
+    let status = answered.as_ref().map(|response| response.status().as_u16());
+    if let Ok(status) = status {
+        span.set("http.response.status_code", || i64::from(status));
+    }
+    let error = match status {
+        Ok(..400) => return,
+        Ok(status) => status.to_string(),
+        Err(_) => "unreachable".to_owned(),
+    };
+    span.set("error.type", || error.clone());
+    span.fail(|| error.into());
+}
+
 async fn deliver(worker: &PersistWorker, mint: &WebhookMint, due: &WebhookDue, target: &Target) -> Delivered {
     let not = |after, why: String| Delivered::Not(after, Reason::new("webhook_failed", why));
     let place = match worker.webhooks.hosts.enter(target.host()) {
@@ -130,14 +145,23 @@ async fn deliver(worker: &PersistWorker, mint: &WebhookMint, due: &WebhookDue, t
     };
     let (id, now) = (due.webhook_id(), worker.clock.now());
     let signature = mint.of_webhook(&due.webhook, &due.user_id).sign(&id, now, &body);
-    let request = client
+    let mut span = Span::start(Kind::Client, || "POST".into());
+    span.set("http.request.method", || "POST");
+    span.set("server.address", || target.host().to_owned());
+    span.set("parlance.webhook_id", || id.clone());
+    let mut request = client
         .post(target.url().clone())
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", id)
         .header("webhook-timestamp", now.timestamp())
         .header("webhook-signature", signature)
         .body(body);
-    let answer = match request.send().await {
+    if worker.webhooks.settings.traceparent {
+        request = request.header(TRACEPARENT, span.context().traceparent());
+    }
+    let answered = span.scope(request.send()).await;
+    tell(&mut span, &answered);
+    let answer = match answered {
         Ok(response) => answer::read(response, now).await,
         Err(error) if is_not_public(&error) => {
             let why = "The target's name resolves to private addresses only.";

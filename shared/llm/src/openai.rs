@@ -22,6 +22,7 @@ use parlance_shared::{
     content::ContentPart,
     port::llm::{Llm, LlmError, LlmErrorKind, LlmStream, Prompt, ProviderInfo},
     settings::{LlmSettings, Support},
+    trace::{self, TRACEPARENT},
 };
 use reqwest::{
     Client, Response,
@@ -49,6 +50,8 @@ pub struct OpenAiCompatible {
     images: Support,
     tools: Support,
     counts_completion_tokens: bool,
+    /// The provider may know which trace a request belongs to.
+    says_trace: bool,
     clock: Clock,
 }
 
@@ -94,6 +97,7 @@ impl OpenAiCompatible {
             images,
             tools,
             counts_completion_tokens,
+            says_trace: settings.traceparent,
             clock,
         })
     }
@@ -109,6 +113,9 @@ impl OpenAiCompatible {
             .body(body);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(context) = trace::current().filter(|_| self.says_trace) {
+            request = request.header(TRACEPARENT, context.traceparent());
         }
         match timeout_at(deadlines.next(), request.send()).await {
             Ok(Ok(response)) => Ok(response),

@@ -52,6 +52,8 @@ pub struct WebhookDelivery {
     pub signature: String,
     /// Header `content-type`.
     pub content_type: String,
+    /// Header `traceparent`; empty without one.
+    pub traceparent: String,
     /// The path and query.
     pub path: String,
     /// As it came.
@@ -184,6 +186,7 @@ async fn receive(
             timestamp: text("webhook-timestamp"),
             signature: text("webhook-signature"),
             content_type: text("content-type"),
+            traceparent: text("traceparent"),
             path: format!("{method} {uri}"),
             body: body.to_vec(),
             at: Instant::now(),

@@ -1,9 +1,11 @@
 //! One Postgres database, shared by any number of processes.
 
+mod access_tokens;
 mod connect_error;
 mod dedicated;
 mod error;
 mod first_contact;
+mod login;
 pub mod migrations;
 mod options;
 mod pool;
@@ -21,7 +23,7 @@ use tracing::{debug, warn};
 
 pub(crate) use self::error::{port_error, refused, unavailable};
 pub use self::migrations::SchemaError;
-use self::pool::Pool;
+use self::{login::Login, pool::Pool};
 
 /// Beyond the statement timeout, by which the server itself gives up: then the server is not answering at all.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -35,6 +37,7 @@ pub(crate) type Working<'a, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + 
 #[derive(Clone)]
 pub struct Database {
     settings: Arc<PostgresSettings>,
+    login: Arc<Login>,
     pool: Arc<Pool>,
     clock: Clock,
     greeted: Arc<AtomicBool>,
@@ -44,9 +47,12 @@ pub struct Database {
 impl Database {
     /// A database that need not be up yet: each call connects if it has to.
     pub fn new(settings: PostgresSettings, clock: Clock) -> Self {
-        let pool = Pool::new(options::pooled(&settings), settings.pool_size, settings.connect_timeout);
+        let login = Arc::new(Login::new(&settings));
+        let options = options::pooled(&settings);
+        let pool = Pool::new(options, Arc::clone(&login), settings.pool_size, settings.connect_timeout);
         Self {
             settings: Arc::new(settings),
+            login,
             pool: Arc::new(pool),
             clock,
             greeted: Arc::default(),

@@ -11,6 +11,7 @@ use parlance_postgres::{
 use parlance_shared::{
     UserId,
     port::{PortError, store::Store as _},
+    settings::PostgresSettings,
     task::Status,
 };
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -42,6 +43,30 @@ async fn an_empty_database_has_all_pending_until_init() {
 
     let again = migrations::init(&database.owner).await.unwrap();
     assert_eq!((again.created, again.applied, again.version), (false, Vec::new(), done.version));
+}
+
+/// As on Cloud SQL, where service accounts log in, and a group role that they are members of owns everything.
+#[tokio::test]
+async fn a_member_of_the_owner_migrates_as_the_owner() {
+    let Some(server) = server() else { return };
+    let database = TestDatabase::empty(&server).await;
+    let (owner, login) = (database.owner.user.clone(), database.service.user.clone());
+    database.admin(&format!("GRANT {owner} TO {login}")).await;
+    let as_owner = PostgresSettings { role: Some(owner.clone()), ..database.service.clone() };
+    assert!(migrations::init(&as_owner).await.unwrap().created);
+    assert!(migrations::validate(&as_owner).await.unwrap().is_valid());
+    let mut connection = connect(&database.admin).await;
+    let owners: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(owners, std::slice::from_ref(&owner), "not {login}'s");
+
+    // Whoever is no member can't.
+    database.admin(&format!("REVOKE {owner} FROM {login}")).await;
+    let refused = migrations::status(&as_owner).await.expect_err("not a member").to_string();
+    assert!(refused.contains(&owner), "{refused}");
 }
 
 /// One works, the others wait and find it done.

@@ -16,13 +16,30 @@ use parlance_shared::port::{PortError, bus::Subscription};
 use self::desired::{Desired, Wanted};
 pub use self::{
     desired::{PushTarget, SECOND_NET, SetupOptions},
-    report::{Drift, Kind, Report, Resource, State},
+    report::{Description, Drift, Kind, Report, Resource, State},
 };
 use crate::{
     Inner, PubSubBus, bounded,
     clients::ADMIN,
     error::{code_of, port_error},
+    names::Names,
 };
+
+/// What there should be on Google Cloud, without a look at what there is: for whoever makes it by other means.
+///
+/// # Errors
+/// [`PortError`] when the options name a subscription that there is not.
+pub fn describe(
+    project: &str,
+    subscriptions: &[Subscription],
+    options: &SetupOptions,
+) -> Result<Vec<Description>, PortError> {
+    options.check(subscriptions)?;
+    let wanted = desired::all(&Names::new(project), subscriptions, options, false).into_iter();
+    let described =
+        |Wanted { name, desired }| Description { kind: desired.kind(), fields: compare::described(&desired), name };
+    Ok(wanted.map(described).collect())
+}
 
 impl PubSubBus {
     /// What there is and what [`PubSubBus::apply`] would do. Changes nothing.

@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, header};
+use parlance_shared::metrics::class_of;
 use tracing::{debug, error, warn};
 
 use crate::{problem::Note, router::HttpState};
@@ -23,17 +24,13 @@ fn short(text: &str) -> &str {
 pub(crate) async fn report(State(state): State<Arc<HttpState>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().to_string();
     let mut response = next.run(request).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
-    state.parts.metrics.http_responses.inc(match status {
-        ..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        500.. => "5xx",
-    });
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    state.parts.metrics.http_responses.inc(class_of(status));
+    state.parts.metrics.http.answered(&method, route, class_of(status), began.elapsed());
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     match response.extensions().get::<Note>() {
         Some(Note::Fault(cause)) => {

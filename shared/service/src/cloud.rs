@@ -26,6 +26,9 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(3);
 /// The emulator begins empty: what is missing is made at the start.
 const ENSURE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// What OpenTelemetry calls this bus.
+pub const MESSAGING_SYSTEM: &str = "gcp_pubsub";
+
 /// The adapters that all services share.
 pub struct Cloud {
     /// Wall-clock time.

@@ -4,7 +4,10 @@
 //! A service's `main` is [`run`] with a function that puts its own parts together on [`Cloud`].
 
 pub mod cloud;
+mod health;
 pub mod listen;
+mod metrics_port;
+mod observability;
 mod run;
 pub mod start_error;
 pub mod stop;
@@ -15,6 +18,7 @@ pub use parlance_postgres::Role as LogRole;
 
 pub use self::{
     cloud::Cloud,
+    observability::Observability,
     run::{Start, run},
     start_error::StartError,
 };

@@ -11,6 +11,8 @@ pub struct AuthSettings {
     pub api_keys: bool,
     /// `AUTH_GOOGLE_AUDIENCES`: Google's identity tokens for one of these; none are accepted when empty.
     pub google_audiences: Vec<String>,
+    /// `AUTH_GOOGLE_ACCOUNTS`: users and verified e-mails that are let in by them; everyone when empty.
+    pub google_accounts: Vec<String>,
     /// `AUTH_GOOGLE_JWKS_URL`: where Google's keys are, if not at their usual place.
     pub google_jwks_url: Option<Url>,
     /// `AUTH_OIDC`: tokens of these issuers.
@@ -48,13 +50,19 @@ pub(super) fn read_auth(read: &mut Reader<'_>) -> AuthSettings {
     let auth = AuthSettings {
         api_keys: read.choice("AUTH_API_KEYS", &[("on", true), ("off", false)]).unwrap_or(false),
         google_audiences: read.list("AUTH_GOOGLE_AUDIENCES"),
+        google_accounts: read_who(read, "AUTH_GOOGLE_ACCOUNTS"),
         google_jwks_url: read.url("AUTH_GOOGLE_JWKS_URL", "an http or https URL of a JSON Web Key Set"),
         oidc: read_issuers(read),
         admins: read_who(read, "AUTH_ADMINS"),
         operators: read_who(read, "AUTH_OPERATORS"),
     };
     let has_tokens = !auth.google_audiences.is_empty() || !auth.oidc.is_empty();
-    for (name, who) in [("AUTH_ADMINS", &auth.admins), ("AUTH_OPERATORS", &auth.operators)] {
+    let lists = [
+        ("AUTH_ADMINS", &auth.admins),
+        ("AUTH_OPERATORS", &auth.operators),
+        ("AUTH_GOOGLE_ACCOUNTS", &auth.google_accounts),
+    ];
+    for (name, who) in lists {
         if !has_tokens && !who.is_empty() {
             let problem = "is set, but no tokens are accepted that could name them (a key has its own role)".to_owned();
             read.refuse(name, problem, "nothing without AUTH_GOOGLE_AUDIENCES or AUTH_OIDC");
@@ -140,6 +148,7 @@ mod tests {
             ("AUTH_OIDC", "https://issuer.example/?x=a"),
             ("AUTH_OIDC", "https://user@issuer.example=a"),
             ("AUTH_ADMINS", "me@example.com"),
+            ("AUTH_GOOGLE_ACCOUNTS", "me@example.com"),
             ("AUTH_OPERATORS", "https://accounts.google.com|1"),
         ] {
             let errors = read(&[(name, value)]).expect_err(name);

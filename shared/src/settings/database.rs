@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::{Secret, read::Reader};
+use super::{Secret, iam_auth, read::Reader};
 
 /// Where everything but the bus is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub struct PostgresSettings {
     pub user: String,
     /// `DB_PASSWORD`; none with a server that trusts the connection.
     pub password: Option<Secret>,
+    /// `DB_IAM_AUTH`: each connection logs in with an access token of this process's Google account as its password.
+    pub iam_auth: bool,
+    /// `DB_ROLE`: as whom each connection works once it has logged in (`SET ROLE`); none: as the user.
+    pub role: Option<String>,
     /// `DB_SSL`.
     pub ssl: SslMode,
     /// `DB_SSL_ROOT_CERT`: a PEM file with the authority that signed the server's certificate.
@@ -56,6 +60,8 @@ impl fmt::Debug for PostgresSettings {
             .field("name", &self.name)
             .field("user", &self.user)
             .field("password", &self.password)
+            .field("iam_auth", &self.iam_auth)
+            .field("role", &self.role)
             .field("ssl", &self.ssl)
             .field("pool_size", &self.pool_size)
             .finish_non_exhaustive()
@@ -121,8 +127,10 @@ pub(super) fn read_database(read: &mut Reader<'_>, production: bool) -> Database
         },
         None if kind == Some(Kind::Postgres) => Parts::default(),
         None => {
-            let stray = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_SSL", "DB_SSL_ROOT_CERT"];
-            if let Some(name) = stray.into_iter().find(|name| read.text(name).is_some()) {
+            let stray =
+                ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_ROLE", "DB_SSL", "DB_SSL_ROOT_CERT"];
+            let iam_auth = iam_auth::is_on(read).then_some("DB_IAM_AUTH");
+            if let Some(name) = stray.into_iter().find(|name| read.text(name).is_some()).or(iam_auth) {
                 read.refuse(
                     name,
                     "is set, but the embedded database has no such thing".to_owned(),
@@ -137,6 +145,10 @@ pub(super) fn read_database(read: &mut Reader<'_>, production: bool) -> Database
 
 fn read_postgres(read: &mut Reader<'_>, parts: Parts, production: bool) -> PostgresSettings {
     let given_url = parts.host.is_some();
+    let iam_auth = iam_auth::is_on(read);
+    if iam_auth {
+        iam_auth::check_login(read, parts.user.as_deref(), parts.password.is_some());
+    }
     let mut part = |name: &'static str, of_url: Option<String>, default: Option<&str>, accepted: &str| {
         let own = read.text(name);
         match own.or(of_url).or_else(|| default.map(str::to_owned)) {
@@ -156,22 +168,40 @@ fn read_postgres(read: &mut Reader<'_>, parts: Parts, production: bool) -> Postg
     let is_here = is_socket || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
     let default_ssl = match () {
         () if is_socket => SslMode::Disable,
+        () if iam_auth => SslMode::Require,
         // Across a network the password and every message would be readable otherwise.
         () if production && !is_here => SslMode::Require,
         () => SslMode::Prefer,
     };
+    let ssl = read.choice("DB_SSL", &SSL_MODES).or(parts.ssl).unwrap_or(default_ssl);
+    if iam_auth && !is_socket && !host.is_empty() {
+        iam_auth::check_ssl(read, ssl);
+    }
     PostgresSettings {
         host,
         port: read.parsed("DB_PORT", "a port number from 1 to 65535").or(parts.port).unwrap_or(5432),
         name,
         user,
         password: read.text("DB_PASSWORD").map(Secret::new).or(parts.password),
-        ssl: read.choice("DB_SSL", &SSL_MODES).or(parts.ssl).unwrap_or(default_ssl),
+        iam_auth,
+        role: read_role(read),
+        ssl,
         ssl_root_cert: read.text("DB_SSL_ROOT_CERT").map(PathBuf::from),
         pool_size: read.number("DB_POOL_SIZE", 1, 500).unwrap_or(8) as u32,
         statement_timeout: read.duration("DB_STATEMENT_TIMEOUT").unwrap_or(Duration::from_secs(10)),
         connect_timeout: read.duration("DB_CONNECT_TIMEOUT").unwrap_or(Duration::from_secs(5)),
     }
+}
+
+/// It goes to the server within a list of options, where spaces and backslashes would begin another one.
+fn read_role(read: &mut Reader<'_>) -> Option<String> {
+    let role = read.text("DB_ROLE")?;
+    let is_name = role.len() <= 63 && role.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@$".contains(&b));
+    if !is_name {
+        let accepted = "the name of a role that the user is a member of: up to 63 letters, digits, _, -, ., @ and $";
+        read.refuse("DB_ROLE", format!("{role:?} was given"), accepted);
+    }
+    is_name.then_some(role)
 }
 
 /// What is wrong is said without the URL: it may hold a password.
@@ -268,6 +298,8 @@ mod tests {
             (&[("DATABASE_URL", "postgres://h/d"), ("DB_TYPE", "sqlite")], "DATABASE_URL"),
             (&[("DB_TYPE", "postgres")], "DB_HOST"),
             (&[("DB_HOST", "h")], "DB_HOST"),
+            (&[("DB_ROLE", "r")], "DB_ROLE"),
+            (&[("DATABASE_URL", "postgres://h/d"), ("DB_ROLE", "owner -c x=y")], "DB_ROLE"),
             (&[("DB_TYPE", "mysql")], "DB_TYPE"),
             (&[("DATABASE_URL", "postgres://h/d"), ("DB_SSL", "on")], "DB_SSL"),
             (&[("DATABASE_URL", "postgres://h/d"), ("DB_POOL_SIZE", "0")], "DB_POOL_SIZE"),

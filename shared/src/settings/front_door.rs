@@ -20,6 +20,8 @@ pub struct FrontDoorSettings {
     pub streams_per_user: Bound<u32>,
     /// `MAX_QUEUE_DELAY`: how long calls may wait for the process to get to them before new work is turned away.
     pub queue_delay: Bound<Duration>,
+    /// `STREAM_MAX_DURATION`: after so long a stream is ended for its client to go on by another one; without it, none is.
+    pub stream_max: Option<Duration>,
     /// `MAX_CONNECTIONS`: of one process.
     pub connections: usize,
     /// `TRUSTED_PROXIES`: how many proxies in front append to `X-Forwarded-For`.
@@ -71,6 +73,7 @@ impl Default for FrontDoorSettings {
             tasks_per_user: Bound::Default,
             streams_per_user: Bound::Default,
             queue_delay: Bound::Default,
+            stream_max: None,
             connections: 20_000,
             trusted_proxies: 0,
             cors_origins: None,
@@ -91,12 +94,23 @@ pub(super) fn read_front_door(read: &mut Reader<'_>) -> FrontDoorSettings {
             Some("off") => Bound::Off,
             _ => read.duration("MAX_QUEUE_DELAY").map_or(Bound::Default, Bound::At),
         },
+        stream_max: read_stream_max(read),
         connections: read
             .number("MAX_CONNECTIONS", 10, 1_000_000)
             .map_or(default.connections, |number| number as usize),
         trusted_proxies: read.number("TRUSTED_PROXIES", 0, 10).map_or(u8::from(on_cloud_run), |number| number as u8),
         cors_origins: read_origins(read),
     }
+}
+
+/// Shorter ones would have clients do little but come back.
+fn read_stream_max(read: &mut Reader<'_>) -> Option<Duration> {
+    let name = "STREAM_MAX_DURATION";
+    let duration = read.duration(name)?;
+    if duration < Duration::from_secs(1) {
+        read.refuse(name, format!("{duration:?} was given"), "from 1s to 24h, such as 55s");
+    }
+    Some(duration)
 }
 
 fn read_rate(read: &mut Reader<'_>, name: &'static str) -> Bound<Rate> {
@@ -168,6 +182,7 @@ mod tests {
             ("MAX_TASKS_PER_USER", "7"),
             ("MAX_STREAMS_PER_USER", "off"),
             ("MAX_QUEUE_DELAY", "20ms"),
+            ("STREAM_MAX_DURATION", "55s"),
             ("MAX_CONNECTIONS", "50"),
             ("TRUSTED_PROXIES", "2"),
             ("CORS_ORIGINS", "https://app.example.com, http://localhost:3000"),
@@ -178,6 +193,7 @@ mod tests {
             tasks_per_user: Bound::At(7),
             streams_per_user: Bound::Off,
             queue_delay: Bound::At(Duration::from_millis(20)),
+            stream_max: Some(Duration::from_secs(55)),
             connections: 50,
             trusted_proxies: 2,
             cors_origins: Some(vec!["https://app.example.com".to_owned(), "http://localhost:3000".to_owned()]),
@@ -199,6 +215,8 @@ mod tests {
             ("MAX_TASKS_PER_USER", "0"),
             ("MAX_STREAMS_PER_USER", "none"),
             ("MAX_QUEUE_DELAY", "20"),
+            ("STREAM_MAX_DURATION", "55"),
+            ("STREAM_MAX_DURATION", "999ms"),
             ("MAX_CONNECTIONS", "1"),
             ("TRUSTED_PROXIES", "-1"),
             ("CORS_ORIGINS", "*"),

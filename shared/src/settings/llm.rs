@@ -35,6 +35,8 @@ pub struct LlmSettings {
     pub images: Support,
     /// `LLM_TOOLS`: whether its model calls tools.
     pub tools: Support,
+    /// `LLM_TRACEPARENT`: requests say which trace they belong to.
+    pub traceparent: bool,
     /// `LLM_FALLBACK_…`, `LLM_FALLBACK_2_…` and so on, in order; each has an address and a model, and no fallbacks.
     pub fallbacks: Vec<LlmSettings>,
     /// `LLM_MIDSTREAM`.
@@ -124,6 +126,7 @@ pub(super) fn read_llm(read: &mut Reader<'_>) -> LlmSettings {
         max_reply_bytes: read.number("LLM_MAX_REPLY_BYTES", 1_024, most).unwrap_or(4 * 1_024 * 1_024) as usize,
         images: Support::Auto,
         tools: Support::Auto,
+        traceparent: read.choice("LLM_TRACEPARENT", &[("on", true), ("off", false)]).unwrap_or(false),
         fallbacks: Vec::new(),
         midstream: Midstream::default(),
         circuits: CircuitPolicy::default(),

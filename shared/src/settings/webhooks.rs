@@ -11,13 +11,15 @@ pub struct WebhookSettings {
     pub on: Option<bool>,
     /// `WEBHOOK_ALLOW_PRIVATE`: plain http, and targets on private and loopback addresses, are taken, too.
     pub allow_private: bool,
+    /// `WEBHOOK_TRACEPARENT`: deliveries say which trace they belong to.
+    pub traceparent: bool,
     /// `WEBHOOK_RETRY_BUDGET`: how long after the end a delivery is tried.
     pub retry_budget: Duration,
 }
 
 impl Default for WebhookSettings {
     fn default() -> Self {
-        Self { on: None, allow_private: false, retry_budget: Duration::from_secs(24 * 3600) }
+        Self { on: None, allow_private: false, traceparent: false, retry_budget: Duration::from_secs(24 * 3600) }
     }
 }
 
@@ -35,6 +37,7 @@ pub(super) fn read_webhooks(read: &mut Reader<'_>) -> WebhookSettings {
     WebhookSettings {
         on: read.choice("WEBHOOKS", &switch),
         allow_private: read.choice("WEBHOOK_ALLOW_PRIVATE", &switch).unwrap_or(default.allow_private),
+        traceparent: read.choice("WEBHOOK_TRACEPARENT", &switch).unwrap_or(default.traceparent),
         retry_budget: read.duration("WEBHOOK_RETRY_BUDGET").unwrap_or(default.retry_budget),
     }
 }

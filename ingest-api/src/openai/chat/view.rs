@@ -158,6 +158,11 @@ impl ReplyView for ChatView {
     fn is_over(&self) -> bool {
         self.over
     }
+
+    /// This protocol has no way back into a stream.
+    fn can_go_on(&self) -> bool {
+        false
+    }
 }
 
 /// `data: {` and the members that are the same in all chunks.

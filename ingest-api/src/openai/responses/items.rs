@@ -16,6 +16,8 @@ use crate::{
 const MAX_ITEMS: usize = 1_024;
 const ROLES: &[&str] = &["user", "assistant", "system", "developer"];
 const ITEMS: &[&str] = &["message", "function_call", "function_call_output", "reasoning"];
+const REFERENCE: &str = "refers to an item by its id, which is not offered: send the item itself, or go on from its response by \
+     previous_response_id.";
 const ACCEPTED: &[&str] = &["a string that is not blank", "an array of 1 to 1024 items"];
 
 /// What is asked, and what was said before.
@@ -116,7 +118,13 @@ impl Reader<'_> {
             self.faults.add(&place, Code::InvalidField, "must be an object.", &["an object"]);
             return;
         };
-        match item.get("type").map_or(Some("message"), Value::as_str) {
+        let kind = item.get("type").filter(|kind| !kind.is_null());
+        match kind.map_or(Some("message"), Value::as_str) {
+            Some("item_reference") => self.refuse("type", REFERENCE, ITEMS),
+            // A reference need not say that it is one.
+            _ if kind.is_none() && item.contains_key("id") && !item.contains_key("role") => {
+                self.refuse("id", REFERENCE, ITEMS);
+            }
             Some("message") => told.extend(self.message(item)),
             Some("function_call") => {
                 let (id, name) = (self.text(item, "call_id"), self.text(item, "name"));
@@ -286,6 +294,8 @@ mod tests {
             (json!([5, {"role": "user", "content": "a"}]), "input[0]"),
             (json!([{"role": "tool", "content": "a"}, {"role": "user", "content": "a"}]), "input[0].role"),
             (json!([{"type": "item_reference", "id": "x"}, {"role": "user", "content": "a"}]), "input[0].type"),
+            (json!([{"id": "x"}, {"role": "user", "content": "a"}]), "input[0].id"),
+            (json!([{"id": "x", "type": null}, {"role": "user", "content": "a"}]), "input[0].id"),
             (
                 json!([{"type": "function_call", "call_id": "c", "name": "n"}, {"role": "user", "content": "a"}]),
                 "input[0].arguments",

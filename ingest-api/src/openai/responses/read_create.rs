@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    allowed_tools,
     echo::Echo,
     ids::task_of,
     items::{Input, input},
@@ -138,7 +139,10 @@ impl Body<'_> {
     fn options(&mut self, echo: &Echo) -> TurnInput {
         let text = self.object("text").unwrap_or_default();
         let given = tools::tools(self.faults, self.members.get("tools").filter(|value| !value.is_null()));
-        let choice = tools::tool_choice(self.faults, echo.tool_choice.as_ref());
+        let (given, choice) = match allowed_tools::read(self.faults, given.as_ref(), echo.tool_choice.as_ref()) {
+            Some((allowed, mode)) => (allowed, mode),
+            None => (given, tools::tool_choice(self.faults, echo.tool_choice.as_ref())),
+        };
         let mut parameters = self.parameters();
         let mut pass =
             |name: &str, value: Option<Value>| drop(value.map(|value| parameters.insert(name.to_owned(), value)));
@@ -252,10 +256,33 @@ impl Body<'_> {
             self.refuse("prompt", "is not accepted: templates are kept by OpenAI.", &["null"]);
         }
         let choice = echo.tool_choice.as_ref();
+        // Calls of tools that OpenAI runs itself are what it bounds: here there are none, whatever it says.
+        if self.get("max_tool_calls").is_some_and(|most| most.as_u64().is_none_or(|most| most == 0)) {
+            self.refuse("max_tool_calls", "must be a whole number, at least 1.", &["a whole number", "null"]);
+        }
+        self.refuse_log_probabilities();
         let must_call = choice.is_some_and(|choice| choice.is_object() || choice == "required");
         let has_tools = self.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
         if must_call && !has_tools {
             self.refuse("tool_choice", "asks for a call, and there are no tools.", &["auto", "none", "null"]);
+        }
+    }
+
+    /// Whatever else is to be included belongs to tools of OpenAI's own, or to thoughts that models keep to themselves: of
+    /// those there is nothing to leave out.
+    fn refuse_log_probabilities(&mut self) {
+        const DETAIL: &str = "asks for log probabilities, which are not offered.";
+        if self.get("top_logprobs").is_some_and(|number| number.as_u64() != Some(0)) {
+            self.refuse("top_logprobs", DETAIL, &["0", "null"]);
+        }
+        match self.get("include").cloned() {
+            None => {}
+            Some(Value::Array(all)) => {
+                for (n, _) in all.iter().enumerate().filter(|(_, word)| **word == "message.output_text.logprobs") {
+                    self.refuse(&format!("include[{n}]"), DETAIL, &["other words, which ask for nothing here"]);
+                }
+            }
+            Some(_) => self.refuse("include", "must be an array of words.", &["an array", "null"]),
         }
     }
 }

@@ -64,7 +64,8 @@ impl App {
         Self::start_so(&AuthSettings::default(), adjust).await
     }
 
-    async fn start_so(auth: &AuthSettings, adjust: impl FnOnce(&mut ApiState)) -> Self {
+    /// Both.
+    pub async fn start_so(auth: &AuthSettings, adjust: impl FnOnce(&mut ApiState)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(DatabaseOptions::new(folder.path())).await.unwrap();
         let lifecycle = Lifecycle::new();

@@ -32,6 +32,7 @@ pub fn settings(base_url: &str) -> LlmSettings {
         max_reply_bytes: 4 * 1024 * 1024,
         images: Default::default(),
         tools: Default::default(),
+        traceparent: false,
         fallbacks: Vec::new(),
         midstream: Default::default(),
         circuits: Default::default(),

@@ -46,6 +46,9 @@ fn to_server(settings: &PostgresSettings) -> PgConnectOptions {
     if let Some(file) = &settings.ssl_root_cert {
         options = options.ssl_root_cert(file);
     }
+    if let Some(role) = &settings.role {
+        options = options.options([("role", role)]);
+    }
     options
 }
 

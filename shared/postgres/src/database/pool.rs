@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{connect_error::connect_error, error::unavailable};
+use super::{error::unavailable, login::Login};
 use parlance_shared::port::PortError;
 
 /// After so long without use, a connection is asked whether it still works.
@@ -32,6 +32,7 @@ const MAX_AGE: Duration = Duration::from_secs(1800);
 
 pub(super) struct Pool {
     options: PgConnectOptions,
+    login: Arc<Login>,
     connect_timeout: Duration,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
@@ -57,9 +58,10 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    pub(super) fn new(options: PgConnectOptions, size: u32, connect_timeout: Duration) -> Self {
+    pub(super) fn new(options: PgConnectOptions, login: Arc<Login>, size: u32, connect_timeout: Duration) -> Self {
         Self {
             options,
+            login,
             connect_timeout,
             places: Arc::new(Semaphore::new(size.max(1) as usize)),
             idle: Mutex::default(),
@@ -96,13 +98,8 @@ impl Pool {
                 _place: place,
             });
         }
-        let connection = match tokio::time::timeout_at(until, self.options.connect()).await {
-            Ok(connected) => connected.map_err(|error| connect_error(&self.options, error))?,
-            Err(_) => {
-                let seconds = self.connect_timeout.as_secs_f32();
-                return Err(unavailable(format!("no connection could be made within {seconds} s")));
-            }
-        };
+        let connecting = |options: PgConnectOptions| async move { options.connect().await };
+        let connection = self.login.connect_until(until, &self.options, connecting).await?;
         let made_at = Instant::now();
         Ok(Lease { connection, made_at, generation, is_fresh: true, pool: Arc::clone(self), _place: place })
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "says what was not run")]
 
 pub mod events;
+pub mod metadata;
 pub mod own_server;
 pub mod process;
 pub mod proxy;

@@ -76,7 +76,8 @@ impl OwnServer {
         std::fs::write(folder.join("password"), PASSWORD).unwrap();
         std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost").unwrap();
         let hba = "local all all trust\n\
-             hostnossl encrypted all all reject\n\
+             hostnossl encrypted,iam all all reject\n\
+             hostssl iam all 127.0.0.1/32 password\n\
              host all all 127.0.0.1/32 scram-sha-256\n";
         std::fs::write(folder.join("hba"), hba).unwrap();
         let initdb = self.binaries.join("initdb");

@@ -1,5 +1,7 @@
 //! Where what is there differs from what should be: each field as text, in words that an operator can compare.
 
+use std::collections::BTreeMap;
+
 use google_cloud_pubsub::model::{Subscription, Topic};
 use google_cloud_wkt::Duration;
 
@@ -28,6 +30,11 @@ pub(super) fn drift(found: &Desired, wanted: &Desired, emulator: bool) -> Vec<Dr
             changed: false,
         })
         .collect()
+}
+
+/// Each field, in the same words.
+pub(super) fn described(desired: &Desired) -> BTreeMap<&'static str, String> {
+    fields(desired).into_iter().map(|field| (field.name, field.value)).collect()
 }
 
 fn fields(desired: &Desired) -> Vec<Field> {

@@ -1,6 +1,6 @@
 //! What was found and done, for people and for programs.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -28,6 +28,17 @@ pub struct Resource {
     pub state: State,
     /// What differed when it was looked at.
     pub drift: Vec<Drift>,
+}
+
+/// One topic or subscription, as it should be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// Which of the two.
+    pub kind: Kind,
+    /// Its name in the project.
+    pub name: String,
+    /// Its fields, as Pub/Sub's API calls them.
+    pub fields: BTreeMap<&'static str, String>,
 }
 
 /// A topic or a subscription.
@@ -100,6 +111,17 @@ impl fmt::Display for Report {
             }
         }
         self.hints.iter().try_for_each(|hint| writeln!(f, "{hint}"))
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Topic => "topic",
+            Kind::Subscription => "subscription",
+        };
+        writeln!(f, "{kind} {}", self.name)?;
+        self.fields.iter().try_for_each(|(field, value)| writeln!(f, "  {field}: {value}"))
     }
 }
 

@@ -15,3 +15,4 @@ mod outcomes;
 mod probes;
 mod stop;
 mod support;
+mod traces;

@@ -140,3 +140,17 @@ async fn users_are_not_let_in_from_elsewhere_and_a_port_in_use_is_one_sentence()
         assert!(sentence.contains(&port) && sentence.contains("set PORT to another"), "{sentence}");
     }
 }
+
+#[tokio::test]
+async fn health_is_the_only_argument_and_asks_who_runs_here() {
+    for service in SERVICES {
+        for (argument, code) in [("health", 1), ("heath", 2), ("--help", 2)] {
+            let mut command = program(service);
+            // Nobody listens there.
+            command.envs(WHOLE).env("PORT", "1").arg(argument);
+            let ended = Process::start(command).end().await;
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{service} {argument}: {ended:?}");
+            assert_eq!(ended.stderr.contains("accepted: nothing, or health"), code == 2, "{ended:?}");
+        }
+    }
+}

@@ -67,6 +67,45 @@ impl TestDatabase {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap()
     }
 
+    /// Keeps a copy of it as it is now, as a backup for this point in time does. Whoever is connected is cut off for that
+    /// moment: Postgres copies nothing that is in use.
+    pub async fn back_up(&self) {
+        let Self { name, server, .. } = self;
+        let mut connection = connect(server).await;
+        for sql in [
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+            format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"),
+            format!("CREATE DATABASE {} TEMPLATE {name}", self.backup()),
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        }
+        // A restored database has what was written to its log: the unlogged tables are empty.
+        let copy = PostgresSettings { name: self.backup(), ..server.clone() };
+        let mut copy = connect(&copy).await;
+        let empty = "DO $$ DECLARE unlogged regclass; BEGIN
+            FOR unlogged IN SELECT oid FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r' LOOP
+                EXECUTE format('TRUNCATE %s', unlogged);
+            END LOOP;
+        END $$";
+        sqlx::raw_sql(AssertSqlSafe(empty.to_owned())).execute(&mut copy).await.unwrap();
+    }
+
+    /// Loses it with all that came since [`TestDatabase::back_up`], and puts the copy in its place.
+    pub async fn lose_and_restore(&self) {
+        let Self { name, server, .. } = self;
+        let mut connection = connect(server).await;
+        for sql in
+            [format!("DROP DATABASE {name} WITH (FORCE)"), format!("ALTER DATABASE {} RENAME TO {name}", self.backup())]
+        {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    fn backup(&self) -> String {
+        format!("{}_backup", self.name)
+    }
+
     /// Cuts every connection of the services at the server; gives how many there were.
     pub async fn cut_all(&self) -> i64 {
         self.number(&format!(
@@ -79,9 +118,12 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Self { name, user, server, .. } = self;
-        let statements =
-            [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE IF EXISTS {user}")];
+        let Self { name, user, server, .. } = &*self;
+        let statements = [
+            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.backup()),
+            format!("DROP ROLE IF EXISTS {user}"),
+        ];
         let server = server.clone();
         // The test's own runtime is busy with this drop.
         let dropping = std::thread::spawn(move || {
