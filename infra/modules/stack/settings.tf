@@ -55,7 +55,9 @@ locals {
     AUTH_ADMINS           = join(",", var.auth.admins)
     AUTH_OPERATORS        = join(",", var.auth.operators)
     CORS_ORIGINS          = join(",", var.cors_origins)
-    TRUSTED_PROXIES       = tostring(var.trusted_proxies)
+    # A little before Cloud Run would cut it: clients are told to go on.
+    STREAM_MAX_DURATION = "${local.services["ingest-api"].timeout_seconds - 10}s"
+    TRUSTED_PROXIES     = tostring(var.trusted_proxies)
   } : name => value if value != "" }
 
   webhooks = { WEBHOOKS = var.webhooks ? "on" : "off" }
