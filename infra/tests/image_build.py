@@ -77,9 +77,9 @@ def _engine(kept, scratch):
     # A tool that is used once need not be fast.
     quickly = {"CARGO_PROFILE_RELEASE_OPT_LEVEL": "0", "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
     arguments = {"PROFILE": PROFILE, "SOURCE_DATE_EPOCH": str(EPOCH)}
-    if PROFILE == "dev":
-        # With other flags nothing could be taken over.
-        arguments["RUSTFLAGS"] = ""
+    # With other flags nothing could be taken over. A release has the Dockerfile's, for this machine's folder.
+    released = f"--remap-path-prefix=/src=. --remap-path-prefix={cargo_home}/registry/src=registry"
+    arguments["RUSTFLAGS"] = "" if PROFILE == "dev" else released
     return Engine(
         ROOT / "Dockerfile", ROOT, scratch,
         arguments=arguments,
