@@ -209,7 +209,7 @@ def test_a_real_process_exports_them(queries, exported):
 
 def test_each_alert_has_its_section_and_nobody_is_called_without_one(alerts):
     there = anchors()
-    text = (MODULE / "main.tf").read_text() + (MODULE / "alerts.tf").read_text()
+    text = (MODULE / "main.tf").read_text() + (MODULE / "alerts.tf").read_text() + (MODULE / "deploys.tf").read_text()
     named = set(re.findall(r'section\s*=\s*"([^"]+)"', text))
     assert {alert["section"] for alert in alerts.values()} < named
     assert named <= there, named - there
@@ -219,7 +219,7 @@ def test_each_alert_has_its_section_and_nobody_is_called_without_one(alerts):
             assert all(f"**{word}**" in body for word in ("Seen", "Look", "Do")), anchor
     # Every policy has a documentation block with that link, and every alert is a policy.
     policies = text.count('resource "google_monitoring_alert_policy"')
-    assert policies == text.count("What to do: ${var.runbook_url}#") == text.count("  documentation {") == 2
+    assert policies == text.count("What to do: ${var.runbook_url}#") == text.count("  documentation {") == 3
     assert "for_each = local.alerts" in text
 
 
@@ -386,3 +386,19 @@ def test_a_crooked_dashboard_is_found(made):
     empty = json.loads(json.dumps(dashboard))
     empty["mosaicLayout"]["tiles"][0]["widget"]["xyChart"]["dataSets"] = []
     assert all(faults(crooked) for crooked in (wide, over, empty))
+
+
+# Deploys
+
+
+def test_every_bad_end_of_a_deploy_calls_somebody():
+    """The alert names the outcomes that the workflow itself logs as errors, and the fields that it logs."""
+    workflow = (ROOT / "infra/workflows/event.yaml").read_text()
+    bad = re.search(r"event\.outcome in \[([^\]]+)\]", workflow)
+    bad = set(re.findall(r"\w+", bad.group(1)))
+    alert = (MODULE / "deploys.tf").read_text()
+    named = re.search(r"for outcome in \[([^\]]+)\]", alert)
+    assert set(re.findall(r"\w+", named.group(1))) == bad >= {"rolled_back", "rollback_failed"}
+    for field in re.findall(r"EXTRACT\(jsonPayload\.(\w+)\)", alert):
+        assert re.search(rf"\b{field}\b", workflow), field
+    assert re.search(r'section\s*=\s*"([^"]+)"', alert).group(1) in anchors()
