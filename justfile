@@ -8,6 +8,10 @@ run:
 test *arguments:
     cargo xtask test {{arguments}}
 
+# The tests of what is deployed and how: Terraform, images, scripts, workflow, documents.
+infra *arguments:
+    cargo xtask infra {{arguments}}
+
 # Format, clippy, dependencies, prepared queries.
 lint:
     cargo xtask lint

@@ -29,35 +29,26 @@ const TOOLS: [(&str, &str); 2] = [
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let services = services::ensure(workspace, &services::Name::ALL)?;
     test::build(workspace)?;
-    run_with(workspace, &services, arguments)
+    match run_with(workspace, &services, arguments)? {
+        Infra::Passed => Ok(()),
+        Infra::NotRun(why) => Err(why),
+    }
 }
 
-/// Runs the tests. The programs are built already. What is missing is an error in CI, and said elsewhere.
-pub(crate) fn run_with(workspace: &Workspace, services: &Services, arguments: &[String]) -> Outcome {
-    let missing: Vec<_> = TOOLS.iter().filter(|(name, _)| clients::found(name).is_none()).collect();
-    for (name, install) in &missing {
-        eprintln!("infra: there is no {name}: {install}");
-    }
-    if !missing.is_empty() && services::is_ci() {
-        return Err("infra: tools are missing".to_owned());
-    }
-    let folder = workspace.target.join("infra");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("install.lock"));
-    let lock = lock.map_err(|error| format!("install.lock: {error}"))?;
-    lock.lock().map_err(|error| format!("install.lock: {error}"))?;
-    let (python, version) = match clients::interpreter() {
-        Ok(found) => found,
-        Err(problem) if services::is_ci() => return Err(format!("infra: {problem}")),
-        Err(problem) => {
-            eprintln!("infra: NOT RUN: {problem}");
-            return Ok(());
-        }
-    };
-    let venv = install::venv(&python, &version, &workspace.root.join("infra"), &folder)?;
-    let modules = node_modules(workspace, &folder)?;
-    drop(lock);
+/// What came of the tests.
+pub(crate) enum Infra {
+    Passed,
+    /// Something is missing here. In CI that is an error.
+    NotRun(String),
+}
 
+/// Runs the tests. The programs are built already.
+pub(crate) fn run_with(workspace: &Workspace, services: &Services, arguments: &[String]) -> Result<Infra, String> {
+    let (venv, modules, folder) = match install(workspace) {
+        Ok(installed) => installed,
+        Err(why) if services::is_ci() => return Err(why),
+        Err(why) => return Ok(Infra::NotRun(why)),
+    };
     let programs = workspace.target.join("debug");
     let mut pytest = Command::new(venv.join("bin/python3"));
     pytest
@@ -72,7 +63,23 @@ pub(crate) fn run_with(workspace: &Workspace, services: &Services, arguments: &[
         .env("PARLANCE_MOCK_LLM_BIN", programs.join("parlance-mock-llm"))
         .envs(modules.map(|modules| (NODE_MODULES, modules)));
     services.tell(&mut pytest);
-    workspace::run(&mut pytest)
+    workspace::run(&mut pytest).map(|()| Infra::Passed)
+}
+
+/// The tools of `infra/requirements.txt`, the example's packages if there are any, and the folder that they are in.
+fn install(workspace: &Workspace) -> Result<(PathBuf, Option<PathBuf>, PathBuf), String> {
+    if let Some((name, install)) = TOOLS.iter().find(|(name, _)| clients::found(name).is_none()) {
+        return Err(format!("there is no {name}: {install}"));
+    }
+    let folder = workspace.target.join("infra");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("install.lock"));
+    let lock = lock.map_err(|error| format!("install.lock: {error}"))?;
+    lock.lock().map_err(|error| format!("install.lock: {error}"))?;
+    let (python, version) = clients::interpreter().map_err(|problem| problem.to_string())?;
+    let venv = install::venv(&python, &version, &workspace.root.join("infra"), &folder)?;
+    let modules = node_modules(workspace, &folder)?;
+    Ok((venv, modules, folder))
 }
 
 /// Installed once for each lock file, if there is an npm.

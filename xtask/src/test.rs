@@ -9,7 +9,9 @@ use std::{
 };
 
 use crate::{
-    Outcome, clients, infra, services,
+    Outcome, clients,
+    infra::{self, Infra},
+    services,
     workspace::{self, Workspace, shown},
 };
 
@@ -50,18 +52,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Outcome {
     }
     let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
     // A selection is one of cargo's tests.
-    let infra = if arguments.is_empty() { infra::run_with(workspace, &services, &[]) } else { Ok(()) };
+    let infra = arguments.is_empty().then(|| infra::run_with(workspace, &services, &[])).transpose();
     println!("\n{}", against::report(&services, &clients, !arguments.is_empty()));
     println!(
         "{} tests passed, {} failed, {} ignored, in {} test programs",
         totals.passed, totals.failed, totals.ignored, totals.programs
     );
     match &infra {
-        Ok(()) if arguments.is_empty() => println!("the tests of infra passed"),
-        Ok(()) => {}
+        Ok(Some(Infra::Passed)) => println!("the tests of infra passed"),
+        Ok(Some(Infra::NotRun(why))) => println!("the tests of infra were NOT RUN: {why}"),
+        Ok(None) => {}
         Err(why) => println!("the tests of infra failed: {why}"),
     }
-    if status.success() { infra } else { Err(format!("{shown}: {status}")) }
+    if status.success() { infra.map(drop) } else { Err(format!("{shown}: {status}")) }
 }
 
 /// A package without a program of its own is built as well, which does no harm.
