@@ -23,8 +23,9 @@ pub(super) fn judge_messages(messages: &[Message], turns: &[ToldTurn], may_overt
     let mut asked = messages.iter().enumerate().filter(|(_, message)| message.role == "user").peekable();
     let mut replies: Vec<_> = messages.iter().enumerate().filter(|(_, message)| message.role != "user").collect();
     if may_overtake && replies.is_sorted_by_key(|(_, reply)| started_at(reply)) {
-        let place = |reply: &Message| messages.iter().position(|m| m.role == "user" && m.task_id == reply.task_id);
-        replies.sort_by_key(|(_, reply)| place(reply));
+        // A reply may be in the record before its message is: it stands last then, and the message is what is missing.
+        let asked = |reply: &Message| messages.iter().position(|m| m.role == "user" && m.task_id == reply.task_id);
+        replies.sort_by_key(|(_, reply)| asked(reply).unwrap_or(usize::MAX));
     }
     let mut replied = replies.into_iter().peekable();
     for turn in turns {
@@ -173,6 +174,8 @@ mod tests {
         assert_eq!(verdict(&listed("09:01", "09:02"), true), Err(Flaw::Misordered));
         let lost = [stored("u0"), stored("u1"), began("r1", "09:01")];
         assert_eq!(verdict(&lost, true), Err(Flaw::Lost));
+        let unasked = [stored("u0"), began("r0", "09:01"), began("r1", "09:02")];
+        assert_eq!(verdict(&unasked, true), Err(Flaw::Lost), "its message is not in the record yet");
     }
 
     #[test]
