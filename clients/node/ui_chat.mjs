@@ -324,7 +324,12 @@ await cases({
     now.sendMessage({ text: "in a page [[mock tokens=400 delay_ms=10]]" });
     await eventually("first words", () => now.messages.length === 2);
     // The page is left and opened again while the reply comes.
-    root.render(createElement(Page, { id, key: "again", messages: (await stored(id)).messages, resume: true }));
+    // The record comes behind what was accepted.
+    const messages = await eventually("the question is recorded", async () => {
+      const { messages } = await stored(id);
+      return messages.length > 0 && messages;
+    });
+    root.render(createElement(Page, { id, key: "again", messages, resume: true }));
     await eventually("the end", () => now.status === "ready" && now.messages.length === 2 && now.messages[1].parts.length > 1);
     const history = await recorded(id, 2);
     await eventually("shown", () => document.querySelector("p").textContent === history.map(textOf).join("\n"));
